@@ -1,1 +1,28 @@
-//! csv-ingester
+#![doc = include_str!("../README.md")]
+
+mod claims;
+mod config;
+mod event;
+mod handler;
+mod inbox;
+mod input;
+mod job;
+mod lease;
+mod names;
+mod object;
+mod parts;
+mod report;
+mod rows;
+mod sequencer;
+mod transfer;
+
+pub use config::{Config, VARIABLES};
+pub use event::{EventError, ObjectVersion, Request, decode};
+pub use handler::{Dependencies, Invocation, handle};
+pub use input::{Compression, Input, InputError, Source};
+pub use job::{Checkpoint, Job, ProcessingStatus, RowCounts};
+pub use names::{PartKind, inbox_job, object_job, part_folder, part_key};
+pub use report::{ObjectReport, Outcome, Report};
+pub use rows::{HeaderError, RecordedRun, RowReader};
+pub use sequencer::Sequencer;
+pub use transfer::{End, Recorder, Transferred, transfer};

@@ -1,1 +1,28 @@
-//! storage
+#![doc = include_str!("../README.md")]
+
+pub mod aws;
+mod clock;
+mod error;
+mod ledger;
+mod notices;
+mod objects;
+mod resuming;
+mod tables;
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod failing;
+#[cfg(any(test, feature = "test-support"))]
+pub mod memory;
+#[cfg(any(test, feature = "test-support"))]
+mod test_clock;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use error::{ErrorKind, StorageError};
+pub use ledger::{Ledger, LedgerRow};
+pub use notices::{MAX_MESSAGE_BYTES, Notices};
+pub use objects::{ObjectBody, ObjectId, ObjectMeta, ObjectStore, Upload, UploadedPart};
+pub use resuming::{ResumePolicy, open_resuming, resuming};
+pub use tables::{PutItem, TableStore};
+
+#[cfg(any(test, feature = "test-support"))]
+pub use test_clock::TestClock;

@@ -1,1 +1,100 @@
-//! transload
+#![doc = include_str!("../README.md")]
+
+pub mod commands;
+pub mod generate;
+mod output;
+
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+/// What `main` reads from the machine once, so that nothing else reads a clock or draws a random number.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings {
+    /// The time now.
+    pub now: jiff::Timestamp,
+    /// When the program started; how long a command took counts from here.
+    pub started: Instant,
+    /// The seed where none is given. 32 bits, so that it is short to type and exact in every JSON reader.
+    pub random_seed: u32,
+}
+
+/// The arguments of the program.
+#[derive(Debug, Parser)]
+#[command(name = "transload", version, about = "Load data into DynamoDB", after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  transload generate --rows 100000 --output data.csv
+  transload help generate";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(commands::generate::GenerateArgs),
+}
+
+impl Cli {
+    /// Runs the command that was asked for.
+    ///
+    /// # Errors
+    /// Whatever the command could not do; [`Error::exit_code`] is for the shell and [`describe`] for the person.
+    pub fn run(&self, surroundings: &Surroundings) -> Result<(), Error> {
+        match &self.command {
+            Command::Generate(args) => Ok(commands::generate::run(args, surroundings)?),
+        }
+    }
+}
+
+/// A command that did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `transload generate` failed.
+    #[error(transparent)]
+    Generate(#[from] commands::generate::GenerateError),
+}
+
+impl Error {
+    /// 2 when the arguments cannot be used, as clap answers too; 1 when the work failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Generate(error) if error.is_usage() => 2,
+            Self::Generate(_) => 1,
+        }
+    }
+}
+
+/// An error and all its sources in one line.
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_declared_consistently() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_is_described_with_its_sources() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("disk full"));
+        assert_eq!(describe(&error), "cannot write: disk full");
+    }
+}

@@ -1,0 +1,12 @@
+//! Stores in memory for tests: as strict as the real ones, so that a test passes only on what the real ones accept.
+//! Clones of a store share their content.
+
+mod ledger;
+mod objects;
+mod queue;
+mod tables;
+
+pub use ledger::MemoryLedger;
+pub use objects::MemoryObjects;
+pub use queue::MemoryQueue;
+pub use tables::MemoryTables;

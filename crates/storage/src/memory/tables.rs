@@ -1,0 +1,408 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use records::{
+    IndexShape, Item, KeyAttribute, KeyType, MAX_ITEM_BYTES, TableShape, Value,
+};
+
+use crate::{ErrorKind, PutItem, StorageError, TableStore};
+
+/// DynamoDB's quotas: operations and bytes of a BatchWriteItem, bytes of index keys.
+const MAX_BATCH_ITEMS: usize = 25;
+const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
+const MAX_PARTITION_KEY_BYTES: usize = 2048;
+const MAX_SORT_KEY_BYTES: usize = 1024;
+
+/// Tables in memory. A batch with anything wrong in it is refused as a whole, as DynamoDB does.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryTables {
+    tables: Arc<Mutex<BTreeMap<String, Table>>>,
+}
+
+#[derive(Debug)]
+struct Table {
+    shape: TableShape,
+    items: BTreeMap<Vec<u8>, Item>,
+    puts: u64,
+}
+
+impl MemoryTables {
+    /// A store without any table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an empty table.
+    ///
+    /// # Panics
+    /// If there is one of this name.
+    #[must_use]
+    pub fn with_table(self, shape: TableShape) -> Self {
+        let name = shape.name.clone();
+        let table = Table {
+            shape,
+            items: BTreeMap::new(),
+            puts: 0,
+        };
+        let before = self.lock().insert(name.clone(), table);
+        assert!(before.is_none(), "table {name} is made once");
+        self
+    }
+
+    /// Puts items without any fault being injected, one at a time.
+    ///
+    /// # Panics
+    /// If the table is not there or refuses an item.
+    pub fn seed(&self, table: &str, items: impl IntoIterator<Item = Item>) {
+        let mut tables = self.lock();
+        let table = tables
+            .get_mut(table)
+            .expect("a test seeds a table that it has made");
+        for item in items {
+            let key = check_item(&table.shape, &item).expect("a test seeds good items");
+            table.items.insert(key, item);
+        }
+    }
+
+    /// All items of a table in order of canonical key; none if there is no such table.
+    pub fn scan(&self, table: &str) -> Vec<Item> {
+        self.lock()
+            .get(table)
+            .map(|table| table.items.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The item with this canonical key.
+    pub fn item(&self, table: &str, key: &[u8]) -> Option<Item> {
+        self.lock().get(table)?.items.get(key).cloned()
+    }
+
+    /// How many items `put_batch` has written to the table, each rewrite counted.
+    pub fn puts(&self, table: &str) -> u64 {
+        self.lock().get(table).map_or(0, |table| table.puts)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
+        self.tables
+            .lock()
+            .expect("nothing panics while it holds this lock")
+    }
+}
+
+impl TableStore for MemoryTables {
+    async fn describe(&self, table: &str) -> Result<TableShape, StorageError> {
+        self.lock()
+            .get(table)
+            .map(|found| found.shape.clone())
+            .ok_or_else(|| no_table("DescribeTable", table))
+    }
+
+    async fn put_batch(
+        &self,
+        table: &TableShape,
+        items: &[PutItem],
+    ) -> Result<Vec<usize>, StorageError> {
+        let mut tables = self.lock();
+        let found = tables
+            .get_mut(&table.name)
+            .ok_or_else(|| no_table("BatchWriteItem", &table.name))?;
+        let checked = check_batch(&found.shape, items).map_err(|(kind, fault)| {
+            StorageError::new(kind, "BatchWriteItem", &table.name, fault)
+        })?;
+        found.puts += checked.len() as u64;
+        found.items.extend(checked);
+        Ok(Vec::new())
+    }
+}
+
+fn no_table(operation: &'static str, table: &str) -> StorageError {
+    StorageError::new(
+        ErrorKind::NotFound,
+        operation,
+        table,
+        "there is no such table",
+    )
+}
+
+/// The batch's items by their canonical keys, or why DynamoDB would refuse all of it.
+fn check_batch(
+    shape: &TableShape,
+    items: &[PutItem],
+) -> Result<Vec<(Vec<u8>, Item)>, (ErrorKind, String)> {
+    let refused = |fault: String| (ErrorKind::Refused, fault);
+    if !(1..=MAX_BATCH_ITEMS).contains(&items.len()) {
+        let fault = format!(
+            "a batch has 1 to {MAX_BATCH_ITEMS} items, this one {}",
+            items.len()
+        );
+        return Err(refused(fault));
+    }
+    let bytes: usize = items.iter().map(|put| put.item.len()).sum();
+    if bytes > MAX_BATCH_BYTES {
+        let fault = format!("a batch has at most {MAX_BATCH_BYTES} bytes, this one {bytes}");
+        return Err(refused(fault));
+    }
+    let mut checked = Vec::with_capacity(items.len());
+    let mut keys = BTreeSet::new();
+    for (position, put) in items.iter().enumerate() {
+        let at = |fault: String| refused(format!("item {position}: {fault}"));
+        let item =
+            records::item_from_dynamodb_json(&put.item).map_err(|error| at(error.to_string()))?;
+        let key = check_item(shape, &item).map_err(at)?;
+        if key != put.key {
+            // The real store would never notice, but retries by key would go wrong: a defect of the caller.
+            return Err((
+                ErrorKind::Internal,
+                format!("item {position} was given with a key that is not its canonical key"),
+            ));
+        }
+        if !keys.insert(key.clone()) {
+            return Err(at("the key is there twice".to_owned()));
+        }
+        checked.push((key, item));
+    }
+    Ok(checked)
+}
+
+/// The canonical key of a good item, or why DynamoDB would refuse it.
+fn check_item(shape: &TableShape, item: &Item) -> Result<Vec<u8>, String> {
+    let key = shape
+        .canonical_key(item)
+        .map_err(|error| error.to_string())?;
+    for index in &shape.indexes {
+        check_index_keys(index, item)?;
+    }
+    let bytes = records::item_size(item);
+    if bytes > MAX_ITEM_BYTES {
+        return Err(format!(
+            "an item has at most {MAX_ITEM_BYTES} bytes, this one {bytes}"
+        ));
+    }
+    for (name, value) in item {
+        if name.is_empty() {
+            return Err("an attribute has no name".to_owned());
+        }
+        check_sets(name, value)?;
+    }
+    Ok(key)
+}
+
+fn check_index_keys(index: &IndexShape, item: &Item) -> Result<(), String> {
+    let partition = index
+        .partition
+        .iter()
+        .map(|key| (key, MAX_PARTITION_KEY_BYTES));
+    let sort = index.sort.iter().map(|key| (key, MAX_SORT_KEY_BYTES));
+    for (key, max_bytes) in partition.chain(sort) {
+        // An item without a part of the key is not in the index; that is allowed.
+        if let Some(value) = item.get(&key.name) {
+            check_index_key(key, value, max_bytes)
+                .map_err(|fault| format!("key {} of index {}: {fault}", key.name, index.name))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_index_key(key: &KeyAttribute, value: &Value, max_bytes: usize) -> Result<(), String> {
+    let bytes = match (&key.kind, value) {
+        (KeyType::S, Value::S(text)) => text.len(),
+        (KeyType::B, Value::B(bytes)) => bytes.len(),
+        (KeyType::N, Value::N(_)) => return Ok(()),
+        (wanted, _) => return Err(format!("the value is not of type {}", wanted.letter())),
+    };
+    match bytes {
+        0 => Err("the value is empty".to_owned()),
+        bytes if bytes > max_bytes => Err(format!(
+            "the value has {bytes} bytes; {max_bytes} are allowed"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_sets(name: &str, value: &Value) -> Result<(), String> {
+    let empty = match value {
+        Value::Ss(elements) => elements.is_empty(),
+        Value::Ns(elements) => elements.is_empty(),
+        Value::Bs(elements) => elements.is_empty(),
+        Value::L(values) => return values.iter().try_for_each(|value| check_sets(name, value)),
+        Value::M(values) => {
+            return values
+                .values()
+                .try_for_each(|value| check_sets(name, value));
+        }
+        _ => false,
+    };
+    match empty {
+        true => Err(format!("{name} holds an empty set")),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn shape() -> TableShape {
+        let key = |name: &str, kind| KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        };
+        TableShape {
+            name: "offers".to_owned(),
+            partition: key("account", KeyType::S),
+            sort: Some(key("offer", KeyType::N)),
+            indexes: vec![IndexShape {
+                name: "pending".to_owned(),
+                partition: vec![key("marker", KeyType::S)],
+                sort: Vec::new(),
+            }],
+        }
+    }
+
+    fn put(json: &str) -> PutItem {
+        let key = records::item_from_dynamodb_json(json.as_bytes())
+            .ok()
+            .and_then(|item| shape().canonical_key(&item).ok());
+        PutItem {
+            item: Bytes::from(json.to_owned()),
+            key: key.unwrap_or_default().into(),
+        }
+    }
+
+    async fn kind_of(items: &[PutItem]) -> Option<ErrorKind> {
+        let tables = MemoryTables::new().with_table(shape());
+        let answer = tables.put_batch(&shape(), items).await;
+        let written = tables.scan("offers").len();
+        match answer {
+            Ok(left) => {
+                assert_eq!((left.len(), written), (0, items.len()));
+                None
+            }
+            Err(error) => {
+                assert_eq!(written, 0, "a refused batch writes nothing: {error}");
+                Some(error.kind())
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_what_dynamodb_refuses() {
+        let good = |n: usize| {
+            put(&format!(
+                r#"{{"account":{{"S":"a"}},"offer":{{"N":"{n}"}}}}"#
+            ))
+        };
+        let with = |member: String| {
+            put(&format!(
+                r#"{{"account":{{"S":"a"}},"offer":{{"N":"1"}},{member}}}"#
+            ))
+        };
+        let nested = format!(
+            "{}{{\"NULL\":true}}{}",
+            r#"{"L":["#.repeat(40),
+            "]}".repeat(40)
+        );
+        let refused = Some(ErrorKind::Refused);
+        let cases: Vec<(&str, Vec<PutItem>, Option<ErrorKind>)> = vec![
+            ("one item", vec![good(1)], None),
+            ("25 items", (0..25).map(good).collect(), None),
+            ("no item", vec![], refused),
+            ("26 items", (0..26).map(good).collect(), refused),
+            (
+                "one key in two spellings",
+                vec![good(1), put(r#"{"account":{"S":"a"},"offer":{"N":"1.0"}}"#)],
+                refused,
+            ),
+            (
+                "no sort key",
+                vec![put(r#"{"account":{"S":"a"}}"#)],
+                refused,
+            ),
+            (
+                "a key of another type",
+                vec![put(r#"{"account":{"S":"a"},"offer":{"S":"1"}}"#)],
+                refused,
+            ),
+            (
+                "an empty key",
+                vec![put(r#"{"account":{"S":""},"offer":{"N":"1"}}"#)],
+                refused,
+            ),
+            (
+                "an item in no index",
+                vec![with(r#""x":{"S":""}"#.to_owned())],
+                None,
+            ),
+            (
+                "an index key of another type",
+                vec![with(r#""marker":{"BOOL":false}"#.to_owned())],
+                refused,
+            ),
+            (
+                "an empty index key",
+                vec![with(r#""marker":{"S":""}"#.to_owned())],
+                refused,
+            ),
+            (
+                "a long index key",
+                vec![with(format!(r#""marker":{{"S":"{}"}}"#, "m".repeat(2049)))],
+                refused,
+            ),
+            (
+                "a large item",
+                vec![with(format!(r#""x":{{"S":"{}"}}"#, "x".repeat(400 * 1024)))],
+                refused,
+            ),
+            (
+                "a deep item",
+                vec![with(format!(r#""x":{nested}"#))],
+                refused,
+            ),
+            (
+                "an absurd key",
+                vec![PutItem {
+                    key: Bytes::from_static(b"other"),
+                    ..good(1)
+                }],
+                Some(ErrorKind::Internal),
+            ),
+        ];
+        for (name, items, expected) in cases {
+            assert_eq!(kind_of(&items).await, expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_json_that_is_no_item() {
+        for json in [
+            "{",
+            r#"{"account":{"S":"a"},"offer":{"N":"one"}}"#,
+            r#"{"account":{"S":"a"},"offer":{"N":"123456789012345678901234567890123456789"}}"#,
+            r#"{"account":{"S":"a"},"offer":{"N":"1"},"x":{"SS":[]}}"#,
+        ] {
+            assert_eq!(kind_of(&[put(json)]).await, Some(ErrorKind::Refused), "{json}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_put_of_a_key_stays() {
+        let tables = MemoryTables::new().with_table(shape());
+        for value in ["old", "new"] {
+            let item = put(&format!(
+                r#"{{"account":{{"S":"a"}},"offer":{{"N":"1"}},"v":{{"S":"{value}"}}}}"#
+            ));
+            tables.put_batch(&shape(), &[item]).await.unwrap();
+        }
+        let items = tables.clone().scan("offers");
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0]["v"], Value::S("new".to_owned()));
+        assert_eq!(tables.puts("offers"), 2);
+        assert_eq!(
+            tables.describe("orders").await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! One module a command: its arguments, what it prints and how it fails.
+
+pub mod generate;

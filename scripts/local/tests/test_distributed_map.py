@@ -1,0 +1,93 @@
+"""Distributed Map: reader, batcher, selector and result writer."""
+
+from __future__ import annotations
+
+import json
+import unittest
+import uuid
+
+from support import client, cloud, eventually
+
+
+class DistributedMap(unittest.TestCase):
+    bucket: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.bucket = f"maps-{uuid.uuid4().hex[:8]}"
+        client("s3").create_bucket(Bucket=cls.bucket)
+        lines = "\n".join(json.dumps({"file": f"data/{number}.json.gz"}) for number in range(5))
+        client("s3").put_object(Bucket=cls.bucket, Key="manifest.jsonl", Body=lines.encode())
+
+    def run_map(self, machine: dict, **state: object) -> dict:
+        """Runs a state machine of one map whose children pass their input on; returns the ended execution."""
+        processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": {"Type": "Pass", "End": True}}}
+        definition = {"StartAt": "Files", "States": {"Files": {"Type": "Map", "Label": "Files", "ItemProcessor": processor, "End": True, **state}}, **machine}
+        arn = client("stepfunctions").create_state_machine(
+            name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=cloud()["outputs"]["RoleArn"]
+        )["stateMachineArn"]
+        execution = client("stepfunctions").start_execution(stateMachineArn=arn, input=json.dumps({"bucket": self.bucket}))["executionArn"]
+
+        def ended() -> dict | None:
+            described = client("stepfunctions").describe_execution(executionArn=execution)
+            return described if described["status"] != "RUNNING" else None
+
+        return eventually(ended)
+
+    def reader(self) -> dict:
+        return {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSONL"},
+            "Parameters": {"Bucket.$": "$.bucket", "Key": "manifest.jsonl"},
+        }
+
+    def test_selected_items_in_batches(self) -> None:
+        ended = self.run_map(
+            {},
+            ItemReader=self.reader(),
+            ItemSelector={"name.$": "$$.Map.Item.Value.file", "number.$": "$$.Map.Item.Index"},
+            ItemBatcher={"MaxItemsPerBatch": 2, "BatchInput": {"bucket.$": "$.bucket"}},
+        )
+        items = [{"name": f"data/{number}.json.gz", "number": number} for number in range(5)]
+        expected = [{"BatchInput": {"bucket": self.bucket}, "Items": items[begin : begin + 2]} for begin in (0, 2, 4)]
+        self.assertEqual(expected, json.loads(ended["output"]))
+
+    def test_jsonata_reader_and_output(self) -> None:
+        reader = self.reader()
+        del reader["Parameters"]
+        reader["Arguments"] = {"Bucket": "{% $states.input.bucket %}", "Key": "manifest.jsonl"}
+        ended = self.run_map(
+            {"QueryLanguage": "JSONata"},
+            ItemReader=reader,
+            ItemSelector="{% {'key': $states.context.Map.Item.Value.file} %}",
+            Output="{% {'count': $count($states.result)} %}",
+        )
+        self.assertEqual({"count": 5}, json.loads(ended["output"]))
+
+    def test_results_are_written(self) -> None:
+        writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket.$": "$.bucket", "Prefix": "results"}}
+        ended = self.run_map({}, ItemReader=self.reader(), ResultWriter=writer, ResultPath="$.map")
+        output = json.loads(ended["output"])
+        self.assertEqual(self.bucket, output["bucket"])
+        manifest = self.read(output["map"]["ResultWriterDetails"]["Key"])
+        self.assertEqual(output["map"]["MapRunArn"], manifest["MapRunArn"])
+        self.assertEqual([[], []], [manifest["ResultFiles"][status] for status in ("FAILED", "PENDING")])
+        rows = self.read(manifest["ResultFiles"]["SUCCEEDED"][0]["Key"])
+        self.assertEqual({f"data/{number}.json.gz" for number in range(5)}, {json.loads(row["Output"])["file"] for row in rows})
+
+    def test_failed_children_are_written_before_the_run_fails(self) -> None:
+        child = {"Type": "Fail", "Error": "Broken", "Cause": "always"}
+        processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": child}}
+        writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket.$": "$.bucket", "Prefix": "broken"}}
+        ended = self.run_map({}, ItemReader=self.reader(), ItemProcessor=processor, ResultWriter=writer)
+        self.assertEqual(("FAILED", "States.ExceedToleratedFailureThreshold"), (ended["status"], ended["error"]))
+        keys = [entry["Key"] for entry in client("s3").list_objects_v2(Bucket=self.bucket, Prefix="broken/")["Contents"]]
+        (rows,) = [self.read(key) for key in keys if key.endswith("FAILED_0.json")]
+        self.assertEqual([("Broken", "always")] * 5, [(row["Error"], row["Cause"]) for row in rows])
+
+    def read(self, key: str) -> dict | list:
+        return json.loads(client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+
+if __name__ == "__main__":
+    unittest.main()
