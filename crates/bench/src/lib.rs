@@ -1,1 +1,9 @@
-//! bench
+#![doc = include_str!("../README.md")]
+
+pub mod bare_loop;
+pub mod digest;
+pub mod endpoint;
+pub mod ingest;
+pub mod process;
+pub mod report;
+pub mod rows;

@@ -12,8 +12,8 @@ use storage::{PutItem, Timestamp};
 /// Most items of one BatchWriteItem.
 pub(crate) const MAX_BATCH_ITEMS: usize = 25;
 
-/// Where a row comes from: the number of its run and its position there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Where a row comes from: the number of its run and its position there. Ordered as the input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowId {
     pub(crate) run: u64,
     pub(crate) index: usize,
@@ -121,9 +121,11 @@ impl Lane {
         let mut keys: HashSet<Bytes> = HashSet::with_capacity(self.limit);
         let mut bytes = 0;
         while batch.len() < self.limit {
-            let Some(row) = self.queue.pop_front() else { break };
+            let Some(row) = self.queue.pop_front() else {
+                break;
+            };
             if self.must_wait(&row, now) {
-                self.parked.push_back(row);
+                self.park(row);
                 continue;
             }
             let too_large = bytes + row.put.item.len() > max_batch_bytes;
@@ -136,6 +138,12 @@ impl Lane {
             batch.push(row);
         }
         batch
+    }
+
+    /// Keeps the input's order also for a row that comes after later ones: the heir of a refused row.
+    fn park(&mut self, row: Row) {
+        let place = self.parked.partition_point(|parked| parked.id < row.id);
+        self.parked.insert(place, row);
     }
 
     /// A row waits while an attempt of *another* row of its key may land (its own content again does no harm), and behind
@@ -232,11 +240,18 @@ mod tests {
         for (index, key) in ["a", "b", "a", "c"].iter().enumerate() {
             lane.push(row(index, key));
         }
-        let first = lane.next_batch(Timestamp(0), true, MAX_BYTES).expect("rows wait");
+        let first = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
         assert_eq!(indexes(&first), [0, 1]);
-        assert!(lane.next_batch(Timestamp(0), true, MAX_BYTES).is_none(), "one batch at a time");
+        assert!(
+            lane.next_batch(Timestamp(0), true, MAX_BYTES).is_none(),
+            "one batch at a time"
+        );
         lane.written();
-        let second = lane.next_batch(Timestamp(0), true, MAX_BYTES).expect("rows wait");
+        let second = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
         assert_eq!(indexes(&second), [2, 3]);
     }
 
@@ -248,7 +263,9 @@ mod tests {
         }
         assert!(lane.next_batch(Timestamp(0), false, MAX_BYTES).is_none());
         lane.push(row(MAX_BATCH_ITEMS, "last"));
-        let batch = lane.next_batch(Timestamp(0), false, MAX_BYTES).expect("a full batch");
+        let batch = lane
+            .next_batch(Timestamp(0), false, MAX_BYTES)
+            .expect("a full batch");
         assert_eq!(batch.len(), MAX_BATCH_ITEMS);
     }
 
@@ -272,15 +289,21 @@ mod tests {
         for (index, key) in ["a", "b", "a"].iter().enumerate() {
             lane.push(row(index, key));
         }
-        let batch = lane.next_batch(Timestamp(0), true, MAX_BYTES).expect("rows wait");
+        let batch = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
         assert_eq!(lane.throttled(vec![batch[0].clone()], true), 1);
         lane.back_off_until(Timestamp(50));
         assert!(lane.next_batch(Timestamp(49), true, MAX_BYTES).is_none());
         assert_eq!(lane.wakes_at(Timestamp(49)), Some(Timestamp(50)));
-        let retry = lane.next_batch(Timestamp(50), true, MAX_BYTES).expect("back-off is over");
+        let retry = lane
+            .next_batch(Timestamp(50), true, MAX_BYTES)
+            .expect("back-off is over");
         assert_eq!(indexes(&retry), [0]);
         lane.written();
-        let last = lane.next_batch(Timestamp(50), true, MAX_BYTES).expect("the later row");
+        let last = lane
+            .next_batch(Timestamp(50), true, MAX_BYTES)
+            .expect("the later row");
         assert_eq!(indexes(&last), [2]);
     }
 
@@ -290,19 +313,63 @@ mod tests {
         for (index, key) in ["a", "a", "b", "a"].iter().enumerate() {
             lane.push(row(index, key));
         }
-        let batch = lane.next_batch(Timestamp(0), true, MAX_BYTES).expect("rows wait");
+        let batch = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
         assert_eq!(indexes(&batch), [0]);
         lane.unanswered(batch, Timestamp(1_000), SETTLE);
-        let again = lane.next_batch(Timestamp(1_000), true, MAX_BYTES).expect("same content may go");
-        assert_eq!(indexes(&again), [0, 2], "rows 1 and 3 wait for the key, row 2 overtakes them");
+        let again = lane
+            .next_batch(Timestamp(1_000), true, MAX_BYTES)
+            .expect("same content may go");
+        assert_eq!(
+            indexes(&again),
+            [0, 2],
+            "rows 1 and 3 wait for the key, row 2 overtakes them"
+        );
         lane.written();
-        assert!(lane.next_batch(Timestamp(300_999), true, MAX_BYTES).is_none());
+        assert!(
+            lane.next_batch(Timestamp(300_999), true, MAX_BYTES)
+                .is_none()
+        );
         assert_eq!(lane.wakes_at(Timestamp(2_000)), Some(Timestamp(301_000)));
-        let later = lane.next_batch(Timestamp(301_000), true, MAX_BYTES).expect("settled");
+        let later = lane
+            .next_batch(Timestamp(301_000), true, MAX_BYTES)
+            .expect("settled");
         assert_eq!(indexes(&later), [1]);
         lane.written();
-        let last = lane.next_batch(Timestamp(301_000), true, MAX_BYTES).expect("the last of its key");
+        let last = lane
+            .next_batch(Timestamp(301_000), true, MAX_BYTES)
+            .expect("the last of its key");
         assert_eq!(indexes(&last), [3]);
+    }
+
+    #[test]
+    fn the_heir_of_a_refused_row_goes_before_later_rows_that_wait_already() {
+        let mut lane = Lane::new();
+        lane.push(row(5, "a"));
+        lane.push(row(9, "a"));
+        let batch = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
+        lane.unanswered(batch, Timestamp(0), SETTLE);
+        let again = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("the same row");
+        assert_eq!(indexes(&again), [5]);
+        assert!(lane.refused(again).is_some());
+        assert!(
+            lane.next_batch(Timestamp(1), true, MAX_BYTES).is_none(),
+            "row 9 waits"
+        );
+        lane.push_first(row(3, "a"));
+        assert!(
+            lane.next_batch(Timestamp(2), true, MAX_BYTES).is_none(),
+            "row 3 waits, too"
+        );
+        let heir = lane
+            .next_batch(Timestamp(300_000), true, MAX_BYTES)
+            .expect("settled");
+        assert_eq!(indexes(&heir), [3]);
     }
 
     #[test]
@@ -314,7 +381,9 @@ mod tests {
         let mut guilty = None;
         let mut written = Vec::new();
         for _ in 0..100 {
-            let Some(batch) = lane.next_batch(Timestamp(0), true, MAX_BYTES) else { break };
+            let Some(batch) = lane.next_batch(Timestamp(0), true, MAX_BYTES) else {
+                break;
+            };
             if batch.iter().any(|row| row.id.index == 17) {
                 guilty = guilty.or(lane.refused(batch));
             } else {

@@ -4,5 +4,7 @@ mod lanes;
 mod run;
 mod writer;
 
-pub use run::{Run, RunBuilder, RunRow, MAX_RUN_BYTES, MAX_RUN_ROWS};
-pub use writer::{BulkWriter, Progress, RefusedRow, SendWindow, SettledRun, WriteFailure, WriterSettings};
+pub use run::{MAX_RUN_BYTES, MAX_RUN_ROWS, Run, RunBuilder, RunRow};
+pub use writer::{
+    BulkWriter, Progress, RefusedRow, SendWindow, SettledRun, WriteFailure, WriterSettings,
+};

@@ -271,7 +271,9 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
             }
             // Lanes that wait out a back-off are looked at again in time, although other lanes are still under way.
             let answer = match self.pause() {
-                Some(pause) => tokio::time::timeout(pause, self.under_way.next()).await.ok(),
+                Some(pause) => tokio::time::timeout(pause, self.under_way.next())
+                    .await
+                    .ok(),
                 None => Some(self.under_way.next().await),
             };
             if let Some(Some(answer)) = answer {
@@ -321,7 +323,11 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
         if now >= self.window.end() || self.failure.is_some() {
             return None;
         }
-        let wake = self.lanes.iter().filter_map(|lane| lane.wakes_at(now)).min()?;
+        let wake = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.wakes_at(now))
+            .min()?;
         // A millisecond at the least, so that a clock that is read coarsely cannot make this a busy loop.
         Some(
             now.until(wake.min(self.window.end()))
@@ -373,10 +379,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
                     self.refuse(lane, row.id, error.message().to_owned());
                 }
             }
-            ErrorKind::NotFound
-            | ErrorKind::Conflict
-            | ErrorKind::Denied
-            | ErrorKind::Internal => {
+            ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Internal => {
                 self.lanes[lane].abandon();
                 self.failure.get_or_insert(WriteFailure::Store(error));
             }
@@ -463,5 +466,4 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
         key.hash(&mut hasher);
         (hasher.finish() % self.lanes.len() as u64) as usize
     }
-
 }

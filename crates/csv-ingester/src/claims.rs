@@ -85,7 +85,10 @@ pub async fn change_inbox<L: Ledger, C: Clock, T>(
 
 /// The inbox row as it is.
 pub async fn read_inbox<L: Ledger>(ledger: &L, key: &InboxKey) -> Result<Inbox, StorageError> {
-    match ledger.read(&inbox_job(&key.bucket, &key.key), INBOX_PART).await? {
+    match ledger
+        .read(&inbox_job(&key.bucket, &key.key), INBOX_PART)
+        .await?
+    {
         Some(row) => Ok(parse::<StoredInbox>(&row)?.inbox),
         None => Ok(Inbox::default()),
     }
@@ -120,7 +123,9 @@ pub struct JobRow {
 impl JobRow {
     /// The stored row, if there is one.
     pub async fn load<L: Ledger>(ledger: &L, name: &str) -> Result<Option<Self>, StorageError> {
-        let Some(row) = ledger.read(name, OBJECT_PART).await? else { return Ok(None) };
+        let Some(row) = ledger.read(name, OBJECT_PART).await? else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             name: name.to_owned(),
             revision: row.revision,

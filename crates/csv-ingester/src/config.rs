@@ -47,8 +47,10 @@ impl Config {
     /// Reads and checks every variable; the error names the one that is wrong.
     pub fn read(environment: &Environment) -> Result<Self, EnvironmentError> {
         let settle = environment.parsed("SETTLE_SECONDS", 300, "a whole number of seconds")?;
-        let lease = environment.parsed("LEASE_SECONDS", 60, "a whole number of seconds, 10 or more")?;
-        let block_rows = environment.parsed("BLOCK_ROWS", 50_000, "a whole number of rows, 1 or more")?;
+        let lease =
+            environment.parsed("LEASE_SECONDS", 60, "a whole number of seconds, 10 or more")?;
+        let block_rows =
+            environment.parsed("BLOCK_ROWS", 50_000, "a whole number of rows, 1 or more")?;
         if lease < MIN_LEASE_SECONDS {
             return Err(EnvironmentError::Malformed(
                 "LEASE_SECONDS",
@@ -104,12 +106,18 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_wrong_is_named() {
-        for (name, value) in [("TABLE_NAME", ""), ("LEASE_SECONDS", "5"), ("BLOCK_ROWS", "0"), ("SETTLE_SECONDS", "x")] {
+        for (name, value) in [
+            ("TABLE_NAME", ""),
+            ("LEASE_SECONDS", "5"),
+            ("BLOCK_ROWS", "0"),
+            ("SETTLE_SECONDS", "x"),
+        ] {
             let [a, b, c, d, _] = complete();
             let pairs = [a, b, c, d].map(|pair| if pair.0 == name { (name, value) } else { pair });
             let mut environment = vec![(name, value)];
             environment.extend(pairs.iter().filter(|pair| pair.0 != name));
-            let five: [(&str, &str); 5] = std::array::from_fn(|index| environment[index.min(environment.len() - 1)]);
+            let five: [(&str, &str); 5] =
+                std::array::from_fn(|index| environment[index.min(environment.len() - 1)]);
             let error = Config::read(&Environment::from(five)).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }

@@ -50,7 +50,11 @@ pub fn decode(event: &Value) -> Result<Request, EventError> {
         let records = records
             .as_array()
             .ok_or_else(|| EventError("Records is not a list".to_owned()))?;
-        let objects: Result<Vec<_>, _> = records.iter().enumerate().map(notification_record).collect();
+        let objects: Result<Vec<_>, _> = records
+            .iter()
+            .enumerate()
+            .map(notification_record)
+            .collect();
         return Ok(Request::Objects(objects?.into_iter().flatten().collect()));
     }
     if event.get("detail-type").and_then(Value::as_str) == Some("Object Created") {
@@ -62,7 +66,9 @@ pub fn decode(event: &Value) -> Result<Request, EventError> {
     ))
 }
 
-fn notification_record((index, record): (usize, &Value)) -> Result<Option<ObjectVersion>, EventError> {
+fn notification_record(
+    (index, record): (usize, &Value),
+) -> Result<Option<ObjectVersion>, EventError> {
     let place = format!("Records[{index}]");
     let record: S3EventRecord = serde_json::from_value(record.clone())
         .map_err(|error| EventError(format!("{place} is no S3 record: {error}")))?;
@@ -79,7 +85,10 @@ fn notification_record((index, record): (usize, &Value)) -> Result<Option<Object
     object_version(
         &place,
         record.s3.bucket.name,
-        object.key.map(|key| decode_form(&place, &key)).transpose()?,
+        object
+            .key
+            .map(|key| decode_form(&place, &key))
+            .transpose()?,
         object.version_id,
         object.e_tag,
         object.sequencer,
@@ -131,18 +140,27 @@ fn object_version(
     sequencer: Option<String>,
 ) -> Result<Option<ObjectVersion>, EventError> {
     let missing = |what: &str| EventError(format!("{place} has no {what}"));
-    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| missing("object key"))?;
+    let key = key
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| missing("object key"))?;
     let sequencer = sequencer.ok_or_else(|| missing("sequencer"))?;
-    let sequencer = Sequencer::parse(&sequencer)
-        .ok_or_else(|| EventError(format!("{place} has the sequencer {sequencer:?}: expected hexadecimal digits")))?;
+    let sequencer = Sequencer::parse(&sequencer).ok_or_else(|| {
+        EventError(format!(
+            "{place} has the sequencer {sequencer:?}: expected hexadecimal digits"
+        ))
+    })?;
     if key.ends_with('/') {
         return Ok(None);
     }
     Ok(Some(ObjectVersion {
-        bucket: bucket.filter(|name| !name.is_empty()).ok_or_else(|| missing("bucket name"))?,
+        bucket: bucket
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| missing("bucket name"))?,
         key,
         version: version.filter(|version| !version.is_empty() && version != "null"),
-        etag: etag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty()),
+        etag: etag
+            .map(|etag| etag.trim_matches('"').to_owned())
+            .filter(|etag| !etag.is_empty()),
         sequencer,
     }))
 }
@@ -152,5 +170,9 @@ fn decode_form(place: &str, key: &str) -> Result<String, EventError> {
     percent_decode_str(&key.replace('+', " "))
         .decode_utf8()
         .map(|text| text.into_owned())
-        .map_err(|_| EventError(format!("{place} has the key {key:?}, which is not UTF-8 when decoded")))
+        .map_err(|_| {
+            EventError(format!(
+                "{place} has the key {key:?}, which is not UTF-8 when decoded"
+            ))
+        })
 }

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use lambda_support::{Failure, FailureKind, error_chain, peak_memory_bytes};
 use serde_json::Value;
-use storage::{Clock, ErrorKind, Ledger, Notices, ObjectStore, StorageError, TableStore, Timestamp};
+use storage::{
+    Clock, ErrorKind, Ledger, Notices, ObjectStore, StorageError, TableStore, Timestamp,
+};
 use tracing::{info, warn};
 
 use crate::claims::{InboxKey, change_inbox, open_inboxes};
@@ -55,7 +57,12 @@ where
 {
     let mut handler = Handler {
         dependencies,
-        stop_at: Timestamp(invocation.deadline.0.saturating_sub(TIME_TO_LEAVE.as_millis() as u64)),
+        stop_at: Timestamp(
+            invocation
+                .deadline
+                .0
+                .saturating_sub(TIME_TO_LEAVE.as_millis() as u64),
+        ),
         random: invocation.random,
         report: Report::default(),
         failure: None,
@@ -135,7 +142,10 @@ where
         if clock.now() >= self.stop_at && arrived.is_none() {
             return Ok(false);
         }
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let owner = format!("{:016x}", self.random);
         let (verdict, fence, taken) = change_inbox(ledger, clock, key, |inbox, now| {
             let verdict = inbox.arrive(arrived, &owner, now, timing);
@@ -151,11 +161,21 @@ where
                     Verdict::Outdated => Outcome::Superseded,
                     Verdict::Waits | Verdict::Owned(_) | Verdict::Idle => Outcome::Waiting,
                 };
-                self.report.objects.push(ObjectReport::idle(arrived, outcome));
+                self.report
+                    .objects
+                    .push(ObjectReport::idle(arrived, outcome));
                 return Ok(false);
             }
         };
-        let worked = work_on(self.dependencies, &object, fence, taken, self.stop_at, self.random).await?;
+        let worked = work_on(
+            self.dependencies,
+            &object,
+            fence,
+            taken,
+            self.stop_at,
+            self.random,
+        )
+        .await?;
         let Worked {
             report,
             ending,
@@ -172,14 +192,19 @@ where
         })
         .await?;
         if !kept {
-            warn!(s3.key = key.key, "the key was lost to another worker before it could be released");
+            warn!(
+                s3.key = key.key,
+                "the key was lost to another worker before it could be released"
+            );
         }
         Ok(more && kept)
     }
 
     fn fail(&mut self, error: &StorageError) {
         let kind = match error.kind() {
-            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => FailureKind::Transient,
+            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
+                FailureKind::Transient
+            }
             ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
             ErrorKind::Internal => FailureKind::Internal,
         };
@@ -193,7 +218,10 @@ where
         if self.failure.is_none() {
             self.failure = Some(failure);
         } else {
-            warn!(error = failure.message, "a further failure in the same invocation");
+            warn!(
+                error = failure.message,
+                "a further failure in the same invocation"
+            );
         }
     }
 }

@@ -97,7 +97,10 @@ impl Inbox {
         timing: Timing,
     ) -> Verdict {
         if let Some(arrived) = arrived
-            && self.done.as_ref().is_some_and(|done| *done >= arrived.sequencer)
+            && self
+                .done
+                .as_ref()
+                .is_some_and(|done| *done >= arrived.sequencer)
         {
             return Verdict::Done;
         }
@@ -107,9 +110,15 @@ impl Inbox {
             .flatten()
             .max_by(|a, b| a.sequencer.cmp(&b.sequencer))
             .cloned();
-        let Some(newest) = newest else { return Verdict::Idle };
+        let Some(newest) = newest else {
+            return Verdict::Idle;
+        };
         if now.0 < self.free_at(timing) {
-            if self.lease.as_ref().is_none_or(|lease| lease.object.sequencer < newest.sequencer) {
+            if self
+                .lease
+                .as_ref()
+                .is_none_or(|lease| lease.object.sequencer < newest.sequencer)
+            {
                 self.pending = Some(newest.clone());
             }
         } else {
@@ -154,7 +163,9 @@ impl Inbox {
         if self.owned(fence).is_none() {
             return false;
         }
-        let Some(lease) = self.lease.take() else { return false };
+        let Some(lease) = self.lease.take() else {
+            return false;
+        };
         self.quiet_until = self.quiet_until.max(quiet_until.0);
         match ending {
             Ending::Done => {
@@ -169,7 +180,11 @@ impl Inbox {
     }
 
     fn owned(&mut self, fence: u64) -> Option<&mut Lease> {
-        if self.fence == fence { self.lease.as_mut() } else { None }
+        if self.fence == fence {
+            self.lease.as_mut()
+        } else {
+            None
+        }
     }
 }
 
@@ -204,7 +219,11 @@ mod tests {
     fn one_owner_at_a_time_and_the_newest_waits() {
         let mut inbox = Inbox::default();
         assert_eq!(arrive(&mut inbox, "5", 0), Verdict::Owned(version("5")));
-        assert_eq!(arrive(&mut inbox, "5", 1), Verdict::Waits, "a duplicate starts nothing");
+        assert_eq!(
+            arrive(&mut inbox, "5", 1),
+            Verdict::Waits,
+            "a duplicate starts nothing"
+        );
         assert_eq!(inbox.pending, None);
         assert_eq!(arrive(&mut inbox, "7", 2), Verdict::Waits);
         assert_eq!(arrive(&mut inbox, "6", 3), Verdict::Outdated);
@@ -217,7 +236,11 @@ mod tests {
         assert!(inbox.release(2, &Ending::Done, Timestamp(0)));
         assert!(!inbox.is_open());
         for older in ["4", "5", "6", "7"] {
-            assert_eq!(arrive(&mut inbox, older, 1_000_000), Verdict::Done, "{older}");
+            assert_eq!(
+                arrive(&mut inbox, older, 1_000_000),
+                Verdict::Done,
+                "{older}"
+            );
         }
         assert_eq!(sweep(&mut inbox, 1_000_000), Verdict::Idle);
     }
@@ -227,10 +250,20 @@ mod tests {
         let mut inbox = Inbox::default();
         arrive(&mut inbox, "5", 0);
         assert_eq!(sweep(&mut inbox, 60_000 + 299_999), Verdict::Waits);
-        assert_eq!(sweep(&mut inbox, 60_000 + 300_000), Verdict::Owned(version("5")));
-        assert_eq!(inbox.renew(1, Timestamp(400_000), TIMING), None, "the dead one must not come back");
+        assert_eq!(
+            sweep(&mut inbox, 60_000 + 300_000),
+            Verdict::Owned(version("5"))
+        );
+        assert_eq!(
+            inbox.renew(1, Timestamp(400_000), TIMING),
+            None,
+            "the dead one must not come back"
+        );
         assert!(!inbox.release(1, &Ending::Done, Timestamp(0)));
-        assert_eq!(inbox.renew(2, Timestamp(400_000), TIMING), Some(Timestamp(460_000)));
+        assert_eq!(
+            inbox.renew(2, Timestamp(400_000), TIMING),
+            Some(Timestamp(460_000))
+        );
     }
 
     #[test]
@@ -267,6 +300,9 @@ mod tests {
     fn an_older_event_after_a_death_starts_the_newest_version() {
         let mut inbox = Inbox::default();
         arrive(&mut inbox, "5", 0);
-        assert_eq!(arrive(&mut inbox, "4", 360_000), Verdict::Owned(version("5")));
+        assert_eq!(
+            arrive(&mut inbox, "4", 360_000),
+            Verdict::Owned(version("5"))
+        );
     }
 }

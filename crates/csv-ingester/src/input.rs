@@ -52,7 +52,9 @@ pub enum InputError {
         source: io::Error,
     },
     /// A zip archive, which is what an .xlsx file is, too.
-    #[error("this is a zip archive or an Excel workbook: expected CSV text, plain or compressed with gzip or zstd")]
+    #[error(
+        "this is a zip archive or an Excel workbook: expected CSV text, plain or compressed with gzip or zstd"
+    )]
     Archive,
 }
 
@@ -95,7 +97,10 @@ impl<S: Source> Input<S> {
         }
         let first = first.freeze();
         let magic = first.clone();
-        let whole = counted(&raw_bytes, stream::iter([Ok(first)]).chain(stream).boxed_local());
+        let whole = counted(
+            &raw_bytes,
+            stream::iter([Ok(first)]).chain(stream).boxed_local(),
+        );
         let reader = if magic.starts_with(ZIP_MAGIC) {
             return Err(InputError::Archive);
         } else if magic.starts_with(GZIP_MAGIC) {
@@ -154,7 +159,9 @@ impl<S: Source> Input<S> {
             self
         };
         while input.offset < offset {
-            let Some(mut chunk) = input.next_chunk().await? else { break };
+            let Some(mut chunk) = input.next_chunk().await? else {
+                break;
+            };
             if input.offset > offset {
                 let ahead = usize::try_from(input.offset - offset).expect("less than one chunk");
                 let rest = chunk.split_off(chunk.len() - ahead);
@@ -206,7 +213,10 @@ fn broken(
     compressed_bytes: u64,
     inflated_bytes: u64,
 ) -> InputError {
-    if error.get_ref().is_some_and(|inner| inner.is::<StorageError>()) {
+    if error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<StorageError>())
+    {
         let inner = error.into_inner().expect("just seen");
         return InputError::Store(*inner.downcast().expect("just seen"));
     }

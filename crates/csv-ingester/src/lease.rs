@@ -74,11 +74,13 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
 
     /// Why sending ended, once it has.
     pub fn why_stopped(&self) -> Stop {
-        self.stop.get().unwrap_or(if self.clock.now() >= self.deadline {
-            Stop::Deadline
-        } else {
-            Stop::LeaseLost
-        })
+        self.stop
+            .get()
+            .unwrap_or(if self.clock.now() >= self.deadline {
+                Stop::Deadline
+            } else {
+                Stop::LeaseLost
+            })
     }
 
     /// Whether attempts may still start.
@@ -101,7 +103,10 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
             match renewed.await {
                 Ok(Some(end)) => self.extend_to(end),
                 Ok(None) => self.stop(Stop::LeaseLost),
-                Err(error) => warn!(error = error_chain(&error), "the lease could not be renewed; trying again"),
+                Err(error) => warn!(
+                    error = error_chain(&error),
+                    "the lease could not be renewed; trying again"
+                ),
             }
         }
     }

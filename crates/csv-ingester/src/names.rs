@@ -60,7 +60,11 @@ pub fn inbox_job(bucket: &str, key: &str) -> String {
 
 /// The ledger's `job` of one object version.
 pub fn object_job(object: &ObjectVersion) -> String {
-    format!("{}#{}", inbox_job(&object.bucket, &object.key), object.sequencer)
+    format!(
+        "{}#{}",
+        inbox_job(&object.bucket, &object.key),
+        object.sequencer
+    )
 }
 
 #[cfg(test)]
@@ -79,7 +83,12 @@ mod tests {
         );
         assert_eq!(block_of_part("part-00007.jsonl"), Some(7));
         assert_eq!(block_of_part("part-123456.jsonl"), Some(123_456));
-        for other in ["part-7.jsonl", "part-00007.jsonl/part-00000.jsonl", "x", "part-0000a.jsonl"] {
+        for other in [
+            "part-7.jsonl",
+            "part-00007.jsonl/part-00000.jsonl",
+            "x",
+            "part-0000a.jsonl",
+        ] {
             assert_eq!(block_of_part(other), None, "{other}");
         }
     }

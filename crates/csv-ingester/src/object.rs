@@ -12,9 +12,8 @@ use lambda_support::{Failure, FailureKind, error_chain, peak_memory_bytes};
 use records::RowMapping;
 
 use storage::{
-    Clock, ErrorKind, Ledger, Notices, ObjectId, ObjectMeta, ObjectStore, ResumePolicy, StorageError,
-    TableStore, open_resuming, resuming,
-    Timestamp,
+    Clock, ErrorKind, Ledger, Notices, ObjectId, ObjectMeta, ObjectStore, ResumePolicy,
+    StorageError, TableStore, Timestamp, open_resuming, resuming,
 };
 use tracing::{info, warn};
 
@@ -64,7 +63,9 @@ enum Problem {
 impl Problem {
     fn of_store(kind_of_missing: FailureKind, error: &StorageError) -> Self {
         let kind = match error.kind() {
-            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => FailureKind::Transient,
+            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
+                FailureKind::Transient
+            }
             ErrorKind::NotFound => kind_of_missing,
             ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
             ErrorKind::Internal => FailureKind::Internal,
@@ -221,7 +222,10 @@ fn judge<L: Ledger, C: Clock>(
         // The row that this worker knew is another one: a new owner has taken the job over.
         (Err(error), _) if error.kind() == ErrorKind::Conflict => Err(Problem::Passing(Failure {
             kind: FailureKind::Transient,
-            message: format!("another worker has taken the job over: {}", error_chain(&error)),
+            message: format!(
+                "another worker has taken the job over: {}",
+                error_chain(&error)
+            ),
         })),
         (Err(error), _) => Err(Problem::of_store(FailureKind::Invalid, &error)),
         (Ok(()), End::Finished) => Ok(Outcome::Completed),
@@ -230,9 +234,9 @@ fn judge<L: Ledger, C: Clock>(
         (Ok(()), End::Unwritable(WriteFailure::Store(error))) => {
             Err(Problem::of_store(FailureKind::Invalid, &error))
         }
-        (Ok(()), End::Unwritable(failure @ WriteFailure::NoProgress { .. })) => {
-            Err(Problem::Passing(Failure::new(FailureKind::Transient, &failure)))
-        }
+        (Ok(()), End::Unwritable(failure @ WriteFailure::NoProgress { .. })) => Err(
+            Problem::Passing(Failure::new(FailureKind::Transient, &failure)),
+        ),
         (Ok(()), End::WindowClosed | End::NotRecorded) => match keeper.why_stopped() {
             Stop::Superseded => Ok(Outcome::Superseded),
             Stop::Deadline => Ok(Outcome::Deferred),
@@ -305,7 +309,8 @@ where
             Ending::Done
         }
         Outcome::Superseded => {
-            row.job.end(ProcessingStatus::Superseded, message.clone(), now);
+            row.job
+                .end(ProcessingStatus::Superseded, message.clone(), now);
             Ending::Superseded
         }
         Outcome::Deferred | Outcome::AlreadyDone | Outcome::Waiting => {
@@ -414,7 +419,8 @@ where
         first: RefCell::new(Some(first)),
     };
     let input = Input::open(source).await?;
-    let (mut reader, mut input) = RowReader::open(input, &mapping, &table, row.job.block_rows).await?;
+    let (mut reader, mut input) =
+        RowReader::open(input, &mapping, &table, row.job.block_rows).await?;
     let mut first_block = 0;
     if let Some(checkpoint) = row.job.checkpoint {
         first_block = checkpoint.block;
@@ -472,7 +478,10 @@ where
             _ => recorder.abandon().await,
         };
     } else if let Err(error) = recorder.abandon().await {
-        warn!(error = error_chain(&error), "an unfinished upload is left for the bucket's life-cycle rule");
+        warn!(
+            error = error_chain(&error),
+            "an unfinished upload is left for the bucket's life-cycle rule"
+        );
     }
     Ok(transferred)
 }
@@ -501,7 +510,10 @@ where
     let key = row.job.row_mapping_key.as_deref().unwrap_or_default();
     RowMapping::parse(text).map_err(|error| {
         let bucket = &dependencies.config.lake_bucket;
-        Problem::Permanent(format!("the row mapping s3://{bucket}/{key} is wrong: {}", error_chain(&error)))
+        Problem::Permanent(format!(
+            "the row mapping s3://{bucket}/{key} is wrong: {}",
+            error_chain(&error)
+        ))
     })
 }
 
@@ -521,7 +533,9 @@ where
     };
     let place = format!("s3://{bucket}/{key}");
     let problem = |error: StorageError| match error.kind() {
-        ErrorKind::NotFound => Problem::Permanent(format!("the row mapping {place} is not there: expected a JSON object")),
+        ErrorKind::NotFound => Problem::Permanent(format!(
+            "the row mapping {place} is not there: expected a JSON object"
+        )),
         _ => Problem::of_store(FailureKind::Invalid, &error),
     };
     let mut body = dependencies.objects.open(&id, 0).await.map_err(problem)?;
@@ -535,8 +549,11 @@ where
     while let Some(chunk) = body.content.next().await {
         bytes.extend_from_slice(&chunk.map_err(problem)?);
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Problem::Permanent(format!("the row mapping {place} is not UTF-8: expected a JSON object")))
+    String::from_utf8(bytes).map_err(|_| {
+        Problem::Permanent(format!(
+            "the row mapping {place} is not UTF-8: expected a JSON object"
+        ))
+    })
 }
 
 /// Records settled runs in the lake and the ledger.
@@ -559,7 +576,9 @@ impl<O: ObjectStore, T, L: Ledger, N, C: Clock> Recorder for LakeRecorder<'_, O,
         self.counts += run.counts;
         self.backup.append(&run.backup).await?;
         self.unprocessed.append(&run.unprocessed).await?;
-        let Some(next) = run.block_end else { return Ok(()) };
+        let Some(next) = run.block_end else {
+            return Ok(());
+        };
         // Whoever lost the key must not write over what the new owner writes.
         if !self.keeper.is_open() && self.keeper.why_stopped() == Stop::LeaseLost {
             return Err(StorageError::new(
@@ -586,7 +605,11 @@ impl<O: ObjectStore, T, L: Ledger, N, C: Clock> Recorder for LakeRecorder<'_, O,
 
 impl<O: ObjectStore, T, L, N, C> LakeRecorder<'_, O, T, L, N, C> {
     async fn remove_leftovers(&self) -> Result<(), StorageError> {
-        let end = self.row.job.checkpoint.map_or(0, |checkpoint| checkpoint.block);
+        let end = self
+            .row
+            .job
+            .checkpoint
+            .map_or(0, |checkpoint| checkpoint.block);
         self.backup.remove_from(end).await?;
         self.unprocessed.remove_from(end).await
     }

@@ -21,7 +21,13 @@ pub struct PartWriter<'a, O> {
 
 impl<'a, O: ObjectStore> PartWriter<'a, O> {
     /// A writer that begins with `block`.
-    pub fn new(objects: &'a O, bucket: &'a str, inbox_key: &'a str, kind: PartKind, block: u64) -> Self {
+    pub fn new(
+        objects: &'a O,
+        bucket: &'a str,
+        inbox_key: &'a str,
+        kind: PartKind,
+        block: u64,
+    ) -> Self {
         Self {
             objects,
             bucket,
@@ -73,7 +79,11 @@ impl<'a, O: ObjectStore> PartWriter<'a, O> {
     /// Removes the parts from `end` on, which an earlier, longer version of the input left.
     pub async fn remove_from(&self, end: u64) -> Result<(), StorageError> {
         let folder = part_folder(self.kind, self.inbox_key);
-        for key in self.objects.list(self.bucket, &format!("{folder}part-")).await? {
+        for key in self
+            .objects
+            .list(self.bucket, &format!("{folder}part-"))
+            .await?
+        {
             let block = key.strip_prefix(&folder).and_then(block_of_part);
             if block.is_some_and(|block| block >= end) {
                 self.objects.delete(self.bucket, &key).await?;

@@ -118,7 +118,9 @@ impl RowReader {
     ) -> Result<(Self, Input<S>), HeaderError> {
         let mut decoder = TextDecoder::new();
         let mut head = Vec::new();
-        while !head.iter().any(|byte| matches!(byte, b'\n' | b'\r')) && head.len() < MAX_HEADER_BYTES {
+        while !head.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+            && head.len() < MAX_HEADER_BYTES
+        {
             match input.next_chunk().await? {
                 Some(chunk) => decoder.decode(&chunk, &mut head),
                 None => {
@@ -276,6 +278,7 @@ fn accept_or_reject(
     builder: &mut RunBuilder,
     lines: &mut RunLines,
 ) -> usize {
+    buffer.clear();
     match plan.encode(record, buffer) {
         Ok(_) => {
             builder.accept(&buffer.item, &buffer.key);
@@ -317,7 +320,10 @@ impl RunLines {
 
     fn bounds(&self, index: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let (backup_start, raw_start) = match index.checked_sub(1) {
-            Some(before) => (self.accepted[before].backup_end, self.accepted[before].raw_end),
+            Some(before) => (
+                self.accepted[before].backup_end,
+                self.accepted[before].raw_end,
+            ),
             None => (0, 0),
         };
         let row = &self.accepted[index];
@@ -389,7 +395,8 @@ fn reject_line(
         row_base64: text.is_none().then(|| records::base64_text(raw)),
         row_bytes,
     };
-    let mut encoded = serde_json::to_vec(&line).expect("a struct of texts and numbers can be encoded");
+    let mut encoded =
+        serde_json::to_vec(&line).expect("a struct of texts and numbers can be encoded");
     encoded.push(b'\n');
     encoded
 }

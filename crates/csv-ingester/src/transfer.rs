@@ -14,7 +14,10 @@ use crate::rows::{RecordedRun, RowReader, RunLines, Step, record_run};
 const RUNS_TO_RECORD: usize = 4;
 
 /// Takes settled runs in file order: into backup and rejects, and the ledger where there is one.
-#[expect(async_fn_in_trait, reason = "only called inside this workspace, on one thread")]
+#[expect(
+    async_fn_in_trait,
+    reason = "only called inside this workspace, on one thread"
+)]
 pub trait Recorder {
     /// Why recording cannot go on.
     type Error;

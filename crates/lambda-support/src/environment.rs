@@ -83,7 +83,9 @@ mod tests {
             missing.to_string(),
             "the environment variable EMPTY is not set: expected a table name"
         );
-        let malformed = environment.parsed("A", 1_u32, "a whole number").unwrap_err();
+        let malformed = environment
+            .parsed("A", 1_u32, "a whole number")
+            .unwrap_err();
         assert_eq!(
             malformed.to_string(),
             "the environment variable A is \"x\": expected a whole number"

@@ -3,7 +3,10 @@
 /// Peak resident memory of this process in bytes since it started (`ru_maxrss` of getrusage(2), which Linux counts in KiB).
 pub fn peak_memory_bytes() -> u64 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    #[expect(unsafe_code, reason = "getrusage fills the struct that it is given and touches nothing else")]
+    #[expect(
+        unsafe_code,
+        reason = "getrusage fills the struct that it is given and touches nothing else"
+    )]
     let kibibytes = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init().ru_maxrss

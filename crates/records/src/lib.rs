@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod csv;
+mod json;
 mod mapping;
 mod number;
+mod size;
 mod table;
 mod text;
 mod value;
@@ -11,18 +13,15 @@ pub use csv::{
     BrokenRecord, Delimiter, Limits, Position, Record, RecordFault, Split, Splitter,
     choose_delimiter,
 };
+pub use json::base64_text;
 pub use mapping::{
-    MappingError, PlanError, RowBuffer, RowFault, RowMapping, RowPlan,
+    ColumnType, EncodedRow, MappingError, PlanError, RowBuffer, RowFault, RowMapping, RowPlan,
 };
 pub use number::{Number, NumberError};
-pub use table::{MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, IndexShape, KeyAttribute, KeyError, KeyType, TableShape};
-pub use text::{Encoding, TextDecoder};
-pub use value::{
-    Item, MAX_DEPTH, MAX_ITEM_BYTES, Value, ValueError, item_from_dynamodb_json, item_size,
+pub use size::{MAX_ITEM_BYTES, item_size};
+pub use table::{
+    IndexShape, KeyAttribute, KeyError, KeyType, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES,
+    TableShape,
 };
-
-/// Standard base64 with padding, as DynamoDB JSON and plain JSON carry binary.
-pub fn base64_text(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
+pub use text::{Encoding, TextDecoder, source_len};
+pub use value::{Item, JsonValueError, MAX_DEPTH, Value, item_from_dynamodb_json};

@@ -1,158 +1,286 @@
-//! Keys of a table and of its indexes.
+//! What has to be known about a table: its keys and those of its indexes.
+
+use std::fmt;
 
 use crate::value::{Item, Value};
 
-/// Most bytes of a partition key's value.
+/// Bytes that a partition key may have, in a table or an index.
 pub const MAX_PARTITION_KEY_BYTES: usize = 2_048;
-/// Most bytes of a sort key's value.
+/// Bytes that a sort key may have, in a table or an index.
 pub const MAX_SORT_KEY_BYTES: usize = 1_024;
 
-/// The types that a key attribute can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The type of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
-    /// String.
+    /// Text.
     S,
-    /// Number.
+    /// A number.
     N,
-    /// Binary.
+    /// Bytes.
     B,
 }
 
 impl KeyType {
-    /// DynamoDB's letter.
-    pub fn letter(self) -> &'static str {
+    /// The byte that begins an attribute of this type in a canonical key.
+    pub(crate) const fn tag(self) -> u8 {
         match self {
-            Self::S => "S",
-            Self::N => "N",
-            Self::B => "B",
+            Self::S => b'S',
+            Self::N => b'N',
+            Self::B => b'B',
         }
     }
 }
 
-/// A key attribute: its name and its type.
+impl fmt::Display for KeyType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
+/// An attribute that is a part of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAttribute {
-    /// Attribute name.
+    /// The attribute's name.
     pub name: String,
-    /// Attribute type.
+    /// Its type.
     pub kind: KeyType,
 }
 
-/// An index, with up to four attributes in each part of its key.
+/// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexShape {
-    /// Index name.
+    /// The index's name.
     pub name: String,
-    /// Attributes of the partition key.
+    /// One to four attributes.
     pub partition: Vec<KeyAttribute>,
-    /// Attributes of the sort key.
+    /// None to four attributes.
     pub sort: Vec<KeyAttribute>,
 }
 
-/// The keys of a table.
+/// A table's keys and indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableShape {
-    /// Table name.
+    /// The table's name.
     pub name: String,
-    /// Partition key.
+    /// The partition key.
     pub partition: KeyAttribute,
-    /// Sort key, if the table has one.
+    /// The sort key, where the table has one.
     pub sort: Option<KeyAttribute>,
-    /// Global and local indexes.
+    /// Global and local secondary indexes.
     pub indexes: Vec<IndexShape>,
 }
 
-/// Why an item has no usable key.
+/// Why an item has no good key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// A key attribute is not there.
-    #[error("the key attribute {0} is missing")]
-    Missing(String),
-    /// A key attribute has another type.
-    #[error("the key attribute {name} has another type: expected {expected}", expected = .kind.letter())]
-    WrongType {
-        /// Attribute name.
+    /// The attribute is not there.
+    #[error("the key attribute {name:?} is missing")]
+    Missing {
+        /// The attribute's name.
         name: String,
-        /// The type that the table wants.
+    },
+    /// The attribute has another type than the key.
+    #[error("the key attribute {name:?} is not of the table's type {kind}")]
+    WrongType {
+        /// The attribute's name.
+        name: String,
+        /// The type in the table.
         kind: KeyType,
     },
-    /// A key attribute is empty.
-    #[error("the key attribute {0} is empty")]
-    Empty(String),
-    /// A key attribute is too long.
-    #[error("the key attribute {name} has {bytes} bytes: expected {limit} at most")]
-    TooLong {
-        /// Attribute name.
+    /// The attribute is an empty text or has no bytes.
+    #[error("the key attribute {name:?} is empty")]
+    Empty {
+        /// The attribute's name.
         name: String,
-        /// Its size in bytes.
+    },
+    /// The attribute is longer than DynamoDB takes.
+    #[error("the key attribute {name:?} has {bytes} bytes; at most {max_bytes} are allowed")]
+    TooLong {
+        /// The attribute's name.
+        name: String,
+        /// How long it is.
         bytes: usize,
-        /// The limit in bytes.
-        limit: usize,
+        /// How long it may be.
+        max_bytes: usize,
     },
 }
 
 impl TableShape {
-    /// The key attributes, partition key first.
-    pub fn keys(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition).chain(&self.sort)
-    }
-
-    /// The key of an item in one spelling: equal for equal keys.
+    /// The item's canonical key: equal for equal keys, whatever their spelling.
+    ///
+    /// Each key attribute is a byte for its type, its length as four bytes, big end first, and the bytes of its text or
+    /// value; partition key first. Fails if a key attribute is missing, empty, too long or of another type.
     pub fn canonical_key(&self, item: &Item) -> Result<Vec<u8>, KeyError> {
         let mut key = Vec::new();
-        for (attribute, limit) in self.keys().zip([MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES]) {
-            let value = item
-                .get(&attribute.name)
-                .ok_or_else(|| KeyError::Missing(attribute.name.clone()))?;
-            check_key(attribute, value, limit)?;
-            let bytes = key_bytes(value).unwrap_or_default();
-            write_canonical_part(attribute.kind, bytes, &mut key);
+        push_checked(&self.partition, item, MAX_PARTITION_KEY_BYTES, &mut key)?;
+        if let Some(sort) = &self.sort {
+            push_checked(sort, item, MAX_SORT_KEY_BYTES, &mut key)?;
         }
         Ok(key)
     }
+
+    /// The canonical key of key values that are known to be good.
+    ///
+    /// A value of a type that no key can have gets a tag of its own and its DynamoDB JSON.
+    pub fn canonical_key_of_values(partition: &Value, sort: Option<&Value>) -> Vec<u8> {
+        let mut key = Vec::new();
+        push_value(partition, &mut key);
+        if let Some(sort) = sort {
+            push_value(sort, &mut key);
+        }
+        key
+    }
+
+    /// The table's key attributes, partition key first.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition).chain(&self.sort)
+    }
 }
 
-/// Checks a value against the key attribute that it is to be.
-pub(crate) fn check_key(attribute: &KeyAttribute, value: &Value, limit: usize) -> Result<(), KeyError> {
+/// Appends one key attribute to a canonical key.
+pub(crate) fn push_part(kind: KeyType, bytes: &[u8], key: &mut Vec<u8>) {
+    push_tagged(kind.tag(), bytes, key);
+}
+
+fn push_tagged(tag: u8, bytes: &[u8], key: &mut Vec<u8>) {
+    let length = u32::try_from(bytes.len()).expect("a value is far below 4 GiB");
+    key.push(tag);
+    key.extend_from_slice(&length.to_be_bytes());
+    key.extend_from_slice(bytes);
+}
+
+fn push_value(value: &Value, key: &mut Vec<u8>) {
+    match value {
+        Value::S(text) => push_part(KeyType::S, text.as_bytes(), key),
+        Value::N(number) => push_part(KeyType::N, number.as_str().as_bytes(), key),
+        Value::B(bytes) => push_part(KeyType::B, bytes, key),
+        other => {
+            let mut json = Vec::new();
+            other.write_dynamodb_json(&mut json);
+            push_tagged(b'?', &json, key);
+        }
+    }
+}
+
+fn push_checked(
+    attribute: &KeyAttribute,
+    item: &Item,
+    max_bytes: usize,
+    key: &mut Vec<u8>,
+) -> Result<(), KeyError> {
     let name = || attribute.name.clone();
-    let matches = matches!(
-        (attribute.kind, value),
-        (KeyType::S, Value::S(_)) | (KeyType::N, Value::N(_)) | (KeyType::B, Value::B(_))
-    );
-    if !matches {
-        return Err(KeyError::WrongType {
+    let value = item
+        .get(&attribute.name)
+        .ok_or_else(|| KeyError::Missing { name: name() })?;
+    let bytes = match (attribute.kind, value) {
+        (KeyType::S, Value::S(text)) => text.len(),
+        (KeyType::N, Value::N(number)) => number.as_str().len(),
+        (KeyType::B, Value::B(bytes)) => bytes.len(),
+        (kind, _) => return Err(KeyError::WrongType { name: name(), kind }),
+    };
+    if bytes == 0 {
+        return Err(KeyError::Empty { name: name() });
+    }
+    if bytes > max_bytes {
+        return Err(KeyError::TooLong {
             name: name(),
-            kind: attribute.kind,
+            bytes,
+            max_bytes,
         });
     }
-    check_key_len(&attribute.name, key_bytes(value).map_or(0, <[u8]>::len), limit)
+    push_value(value, key);
+    Ok(())
 }
 
-/// Checks the length of a key attribute's value.
-pub(crate) fn check_key_len(name: &str, bytes: usize, limit: usize) -> Result<(), KeyError> {
-    match bytes {
-        0 => Err(KeyError::Empty(name.to_owned())),
-        bytes if bytes > limit => Err(KeyError::TooLong {
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::item_from_dynamodb_json;
+
+    fn shape(partition: KeyType, sort: Option<KeyType>) -> TableShape {
+        let key = |name: &str, kind| KeyAttribute {
             name: name.to_owned(),
-            bytes,
-            limit,
-        }),
-        _ => Ok(()),
+            kind,
+        };
+        TableShape {
+            name: "offers".to_owned(),
+            partition: key("p", partition),
+            sort: sort.map(|kind| key("s", kind)),
+            indexes: Vec::new(),
+        }
     }
-}
 
-fn key_bytes(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::S(text) => Some(text.as_bytes()),
-        Value::N(number) => Some(number.as_str().as_bytes()),
-        Value::B(bytes) => Some(bytes),
-        _ => None,
+    fn key(shape: &TableShape, json: &str) -> Result<Vec<u8>, KeyError> {
+        shape.canonical_key(&item_from_dynamodb_json(json).unwrap())
     }
-}
 
-/// One attribute of a canonical key: its type, the length, the bytes.
-pub(crate) fn write_canonical_part(kind: KeyType, bytes: &[u8], key: &mut Vec<u8>) {
-    key.extend_from_slice(kind.letter().as_bytes());
-    key.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    key.extend_from_slice(bytes);
+    #[test]
+    fn equal_keys_have_equal_bytes() {
+        let shape = shape(KeyType::S, Some(KeyType::N));
+        let wanted = b"S\0\0\0\x02idN\0\0\0\x0210";
+        for number in ["10", "10.0", "1e1"] {
+            let json = format!(r#"{{"s":{{"N":"{number}"}},"p":{{"S":"id"}},"x":{{"S":""}}}}"#);
+            assert_eq!(key(&shape, &json).unwrap(), wanted);
+        }
+        let values = (
+            Value::S("id".to_owned()),
+            Value::N(crate::Number::parse("10").unwrap()),
+        );
+        assert_eq!(
+            TableShape::canonical_key_of_values(&values.0, Some(&values.1)),
+            wanted
+        );
+        let names: Vec<_> = shape.keys().map(|key| key.name.as_str()).collect();
+        assert_eq!(names, ["p", "s"]);
+    }
+
+    #[test]
+    fn different_keys_have_different_bytes() {
+        let texts = shape(KeyType::S, Some(KeyType::S));
+        let bytes = shape(KeyType::B, None);
+        let keys = [
+            key(&texts, r#"{"p":{"S":"ab"},"s":{"S":"c"}}"#),
+            key(&texts, r#"{"p":{"S":"a"},"s":{"S":"bc"}}"#),
+            key(&shape(KeyType::S, None), r#"{"p":{"S":"1"}}"#),
+            key(&shape(KeyType::N, None), r#"{"p":{"N":"1"}}"#),
+            key(&bytes, r#"{"p":{"B":"MQ=="}}"#),
+        ]
+        .map(Result::unwrap);
+        let different: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
+    }
+
+    #[test]
+    fn refuses_keys_that_dynamodb_refuses() {
+        let shape = shape(KeyType::S, Some(KeyType::B));
+        let long = |len: usize| "x".repeat(len);
+        let json = |p: &str, s: usize| {
+            let blob = crate::base64_text(long(s).as_bytes());
+            format!(r#"{{"p":{{"S":"{p}"}},"s":{{"B":"{blob}"}}}}"#)
+        };
+        assert!(key(&shape, &json(&long(2_048), 1_024)).is_ok());
+        let cases = [
+            (
+                json(&long(2_049), 1),
+                "the key attribute \"p\" has 2049 bytes; at most 2048 are allowed",
+            ),
+            (
+                json("a", 1_025),
+                "the key attribute \"s\" has 1025 bytes; at most 1024 are allowed",
+            ),
+            (json("", 1), "the key attribute \"p\" is empty"),
+            (json("a", 0), "the key attribute \"s\" is empty"),
+            (
+                r#"{"p":{"S":"a"}}"#.to_owned(),
+                "the key attribute \"s\" is missing",
+            ),
+            (
+                r#"{"p":{"N":"1"}}"#.to_owned(),
+                "the key attribute \"p\" is not of the table's type S",
+            ),
+        ];
+        for (json, message) in cases {
+            assert_eq!(key(&shape, &json).unwrap_err().to_string(), message);
+        }
+    }
 }

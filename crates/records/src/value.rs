@@ -1,223 +1,201 @@
-//! Attribute values and items, and their two JSON forms.
+//! DynamoDB's attribute values and their two JSON forms.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::base64_text;
+use crate::json::{base64_bytes, base64_text, write_string};
 use crate::number::{Number, NumberError};
 
-/// Most levels of lists and maps.
+/// Levels of lists and maps inside one another that DynamoDB takes.
 pub const MAX_DEPTH: usize = 32;
-/// Most bytes of an item, names and values.
-pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// A DynamoDB attribute value. Sets are sorted and hold a member once.
+/// An item: attribute values by name.
+pub type Item = BTreeMap<String, Value>;
+
+/// A DynamoDB attribute value.
+///
+/// The functions that read JSON, and [`Value::string_set`], [`Value::number_set`] and [`Value::binary_set`], keep sets
+/// sorted and without duplicates, so that `==` is equality of sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// String.
+    /// Text.
     S(String),
-    /// Number.
+    /// A number.
     N(Number),
-    /// Binary.
+    /// Bytes.
     B(Vec<u8>),
-    /// Boolean.
+    /// True or false.
     Bool(bool),
-    /// Null.
+    /// The null value.
     Null,
-    /// Set of strings.
+    /// A set of texts.
     Ss(Vec<String>),
-    /// Set of numbers.
+    /// A set of numbers, sorted by their canonical texts.
     Ns(Vec<Number>),
-    /// Set of binaries.
+    /// A set of bytes.
     Bs(Vec<Vec<u8>>),
-    /// List.
+    /// A list.
     L(Vec<Value>),
-    /// Map.
+    /// A map.
     M(BTreeMap<String, Value>),
 }
 
-/// A DynamoDB item.
-pub type Item = BTreeMap<String, Value>;
-
-/// Why a JSON text is no value. The message says what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    /// Not JSON.
-    #[error("not valid JSON: {0}")]
-    NotJson(String),
-    /// JSON, but not of the form that is expected.
-    #[error("{0}")]
-    WrongForm(String),
-    /// A number that DynamoDB cannot hold.
-    #[error("{0}: {1}")]
-    Number(String, #[source] NumberError),
-    /// Lists and maps inside each other, too deep.
-    #[error("nested more than {MAX_DEPTH} levels deep: expected {MAX_DEPTH} at most")]
+/// Why a text is no value.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonValueError {
+    /// The text is not JSON, or not the JSON of a value.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A number cannot be kept as it is.
+    #[error("the number {text}: {source}")]
+    Number {
+        /// The number's text, cut if it is long.
+        text: String,
+        /// What is wrong with it.
+        source: NumberError,
+    },
+    /// An object has a member twice.
+    #[error("the member {name:?} is there twice")]
+    DuplicateMember {
+        /// The member's name.
+        name: String,
+    },
+    /// Lists and maps are nested more than [`MAX_DEPTH`] levels.
+    #[error("the value is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
 }
 
 impl Value {
-    /// A set of strings.
-    pub fn string_set(members: impl IntoIterator<Item = String>) -> Self {
-        Self::Ss(sorted_once(members))
+    /// A set of texts.
+    pub fn string_set(mut elements: Vec<String>) -> Self {
+        elements.sort_unstable();
+        elements.dedup();
+        Self::Ss(elements)
     }
 
     /// A set of numbers.
-    pub fn number_set(members: impl IntoIterator<Item = Number>) -> Self {
-        Self::Ns(sorted_once(members))
+    pub fn number_set(mut elements: Vec<Number>) -> Self {
+        elements.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
+        elements.dedup();
+        Self::Ns(elements)
     }
 
-    /// Appends DynamoDB JSON: `{"S":"text"}`.
-    pub fn write_dynamodb_json(&self, out: &mut Vec<u8>) {
-        let open = |out: &mut Vec<u8>, tag: &str| {
-            out.extend_from_slice(b"{\"");
-            out.extend_from_slice(tag.as_bytes());
-            out.extend_from_slice(b"\":");
-        };
+    /// A set of bytes.
+    pub fn binary_set(mut elements: Vec<Vec<u8>>) -> Self {
+        elements.sort_unstable();
+        elements.dedup();
+        Self::Bs(elements)
+    }
+
+    /// Levels of lists and maps: 0 for anything else, 1 for a list of texts.
+    pub fn depth(&self) -> usize {
         match self {
-            Self::S(text) => {
-                open(out, "S");
-                write_string(text, out);
-            }
-            Self::N(number) => {
-                open(out, "N");
-                write_string(number.as_str(), out);
-            }
-            Self::B(bytes) => {
-                open(out, "B");
-                write_string(&base64_text(bytes), out);
-            }
-            Self::Bool(value) => {
-                open(out, "BOOL");
-                out.extend_from_slice(if *value { b"true" } else { b"false" });
-            }
-            Self::Null => {
-                open(out, "NULL");
-                out.extend_from_slice(b"true");
-            }
-            Self::Ss(members) => {
-                open(out, "SS");
-                write_list(members, out, |text, out| write_string(text, out));
-            }
-            Self::Ns(members) => {
-                open(out, "NS");
-                write_list(members, out, |number, out| write_string(number.as_str(), out));
-            }
-            Self::Bs(members) => {
-                open(out, "BS");
-                write_list(members, out, |bytes, out| write_string(&base64_text(bytes), out));
-            }
-            Self::L(members) => {
-                open(out, "L");
-                write_list(members, out, Self::write_dynamodb_json);
-            }
-            Self::M(members) => {
-                open(out, "M");
-                write_map(members, out, Self::write_dynamodb_json);
-            }
+            Self::L(elements) => 1 + elements.iter().map(Self::depth).max().unwrap_or(0),
+            Self::M(members) => 1 + members.values().map(Self::depth).max().unwrap_or(0),
+            _ => 0,
         }
-        out.push(b'}');
     }
 
-    /// Appends plain JSON: numbers as bare digits, binary as base64 text, sets as arrays.
+    /// Appends the tagged form, such as `{"S":"text"}`.
+    pub fn write_dynamodb_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::S(text) => tagged(out, "S", |out| write_string(text, out)),
+            Self::N(number) => tagged(out, "N", |out| write_string(number.as_str(), out)),
+            Self::B(bytes) => tagged(out, "B", |out| write_string(&base64_text(bytes), out)),
+            Self::Bool(value) => tagged(out, "BOOL", |out| write_bool(*value, out)),
+            Self::Null => tagged(out, "NULL", |out| write_bool(true, out)),
+            Self::Ss(elements) => tagged(out, "SS", |out| {
+                write_array(elements, out, |text, out| write_string(text, out));
+            }),
+            Self::Ns(elements) => tagged(out, "NS", |out| {
+                write_array(elements, out, |number, out| {
+                    write_string(number.as_str(), out)
+                });
+            }),
+            Self::Bs(elements) => tagged(out, "BS", |out| {
+                write_array(elements, out, |bytes, out| {
+                    write_string(&base64_text(bytes), out)
+                });
+            }),
+            Self::L(elements) => tagged(out, "L", |out| {
+                write_array(elements, out, Self::write_dynamodb_json);
+            }),
+            Self::M(members) => tagged(out, "M", |out| {
+                write_object(members, out, Self::write_dynamodb_json);
+            }),
+        }
+    }
+
+    /// Appends plain JSON: numbers as digits, bytes as base64 text, sets as arrays.
     pub fn write_plain_json(&self, out: &mut Vec<u8>) {
         match self {
             Self::S(text) => write_string(text, out),
             Self::N(number) => out.extend_from_slice(number.as_str().as_bytes()),
             Self::B(bytes) => write_string(&base64_text(bytes), out),
-            Self::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Self::Bool(value) => write_bool(*value, out),
             Self::Null => out.extend_from_slice(b"null"),
-            Self::Ss(members) => write_list(members, out, |text, out| write_string(text, out)),
-            Self::Ns(members) => write_list(members, out, |number, out| {
+            Self::Ss(elements) => write_array(elements, out, |text, out| write_string(text, out)),
+            Self::Ns(elements) => write_array(elements, out, |number, out| {
                 out.extend_from_slice(number.as_str().as_bytes());
             }),
-            Self::Bs(members) => {
-                write_list(members, out, |bytes, out| write_string(&base64_text(bytes), out));
+            Self::Bs(elements) => {
+                write_array(elements, out, |bytes, out| {
+                    write_string(&base64_text(bytes), out)
+                });
             }
-            Self::L(members) => write_list(members, out, Self::write_plain_json),
-            Self::M(members) => write_map(members, out, Self::write_plain_json),
+            Self::L(elements) => write_array(elements, out, Self::write_plain_json),
+            Self::M(members) => write_object(members, out, Self::write_plain_json),
         }
     }
 
-    /// Reads DynamoDB JSON.
-    pub fn from_dynamodb_json(json: &[u8]) -> Result<Self, ValueError> {
-        tagged_value(raw(json)?, 0)
+    /// Reads the tagged form, such as `{"S":"text"}`. Does not check depth or whether sets are empty.
+    pub fn from_dynamodb_json(json: impl AsRef<[u8]>) -> Result<Self, JsonValueError> {
+        let Tagged(value) = serde_json::from_slice(json.as_ref())?;
+        Ok(value)
     }
 
-    /// Reads plain JSON: text, number (in every digit), boolean, null, array and object.
-    pub fn from_plain_json(json: &str) -> Result<Self, ValueError> {
-        plain_value(raw(json.as_bytes())?, 0)
-    }
-
-    /// Bytes that DynamoDB counts for the value.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::S(text) => text.len(),
-            Self::N(number) => number.size(),
-            Self::B(bytes) => bytes.len(),
-            Self::Bool(_) | Self::Null => 1,
-            Self::Ss(members) => members.iter().map(String::len).sum(),
-            Self::Ns(members) => members.iter().map(Number::size).sum(),
-            Self::Bs(members) => members.iter().map(Vec::len).sum(),
-            Self::L(members) => 3 + members.iter().map(|value| value.size() + 1).sum::<usize>(),
-            Self::M(members) => {
-                let member = |(name, value): (&String, &Self)| name.len() + value.size() + 1;
-                3 + members.iter().map(member).sum::<usize>()
-            }
-        }
-    }
-
-    /// Levels of lists and maps: none for a text, one for a flat list.
-    pub fn depth(&self) -> usize {
-        match self {
-            Self::L(members) => 1 + members.iter().map(Self::depth).max().unwrap_or(0),
-            Self::M(members) => 1 + members.values().map(Self::depth).max().unwrap_or(0),
-            _ => 0,
-        }
+    /// Reads plain JSON: null, true and false, texts, numbers (exactly), arrays to lists and objects to maps.
+    ///
+    /// Fails on a number that DynamoDB cannot keep, on a member that is there twice and below [`MAX_DEPTH`] levels.
+    pub fn from_plain_json(json: &str) -> Result<Self, JsonValueError> {
+        plain_value(serde_json::from_str(json)?, MAX_DEPTH)
     }
 }
 
-/// Bytes that DynamoDB counts for an item: names and values.
-pub fn item_size(item: &Item) -> usize {
-    item.iter().map(|(name, value)| name.len() + value.size()).sum()
+/// Reads an item as DynamoDB JSON: `{"id":{"S":"1"}}`, without an `Item` around it.
+pub fn item_from_dynamodb_json(json: impl AsRef<[u8]>) -> Result<Item, JsonValueError> {
+    let Members(item) = serde_json::from_slice(json.as_ref())?;
+    Ok(item)
 }
 
-/// Reads an item from DynamoDB JSON: `{"id":{"S":"1"}}`.
-pub fn item_from_dynamodb_json(json: &[u8]) -> Result<Item, ValueError> {
-    members(raw(json)?)?
-        .into_iter()
-        .map(|(name, value)| Ok((name, tagged_value(value, 0)?)))
-        .collect()
+fn tagged(out: &mut Vec<u8>, tag: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(tag.as_bytes());
+    out.extend_from_slice(b"\":");
+    write(out);
+    out.push(b'}');
 }
 
-fn sorted_once<T: Ord>(members: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut members: Vec<T> = members.into_iter().collect();
-    members.sort_unstable();
-    members.dedup();
-    members
+fn write_bool(value: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("writing a text into memory");
-}
-
-fn write_list<T>(members: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+fn write_array<T>(elements: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
     out.push(b'[');
-    for (index, member) in members.iter().enumerate() {
+    for (index, element) in elements.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        write(member, out);
+        write(element, out);
     }
     out.push(b']');
 }
 
-fn write_map(
+fn write_object(
     members: &BTreeMap<String, Value>,
     out: &mut Vec<u8>,
     write: impl Fn(&Value, &mut Vec<u8>),
@@ -234,146 +212,362 @@ fn write_map(
     out.push(b'}');
 }
 
-fn raw(json: &[u8]) -> Result<&RawValue, ValueError> {
-    serde_json::from_slice(json).map_err(|error| ValueError::NotJson(error.to_string()))
-}
+/// A value in DynamoDB JSON.
+struct Tagged(Value);
 
-fn typed<T: DeserializeOwned>(value: &RawValue, expected: &str) -> Result<T, ValueError> {
-    serde_json::from_str(value.get())
-        .map_err(|_| ValueError::WrongForm(format!("{}: expected {expected}", shorten(value.get()))))
-}
-
-/// The members of an object, in order; the same name twice is an error, since one of the two would be lost.
-#[derive(Default)]
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members: Vec<(String, &RawValue)> = Vec::new();
-                let mut seen = std::collections::HashSet::new();
-                while let Some((name, value)) = access.next_entry::<String, &RawValue>()? {
-                    if !seen.insert(name.clone()) {
-                        return Err(serde::de::Error::custom(format!("the member {name:?} twice")));
-                    }
-                    members.push((name, value));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor).map(Members)
+impl<'de> Deserialize<'de> for Tagged {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TaggedVisitor).map(Self)
     }
 }
 
-fn members(value: &RawValue) -> Result<Vec<(String, &RawValue)>, ValueError> {
-    serde_json::from_str::<Members<'_>>(value.get())
-        .map(|members| members.0)
-        .map_err(|error| ValueError::WrongForm(format!("{}: {error}", shorten(value.get()))))
+struct TaggedVisitor;
+
+impl<'de> Visitor<'de> for TaggedVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a DynamoDB value such as {\"S\":\"text\"}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let Some(tag) = map.next_key::<String>()? else {
+            return Err(A::Error::custom("a DynamoDB value needs a type"));
+        };
+        let value = match tag.as_str() {
+            "S" => Value::S(map.next_value()?),
+            "N" => Value::N(map.next_value::<NumberText>()?.0),
+            "B" => Value::B(map.next_value::<Base64Text>()?.0),
+            "BOOL" => Value::Bool(map.next_value()?),
+            "NULL" => match map.next_value()? {
+                true => Value::Null,
+                false => return Err(A::Error::custom("NULL is true or nothing")),
+            },
+            "SS" => Value::string_set(map.next_value()?),
+            "NS" => Value::number_set(
+                map.next_value::<Vec<NumberText>>()?
+                    .into_iter()
+                    .map(|element| element.0)
+                    .collect(),
+            ),
+            "BS" => Value::binary_set(
+                map.next_value::<Vec<Base64Text>>()?
+                    .into_iter()
+                    .map(|element| element.0)
+                    .collect(),
+            ),
+            "L" => Value::L(
+                map.next_value::<Vec<Tagged>>()?
+                    .into_iter()
+                    .map(|element| element.0)
+                    .collect(),
+            ),
+            "M" => Value::M(map.next_value::<Members>()?.0),
+            other => {
+                return Err(A::Error::custom(format_args!(
+                    "there is no DynamoDB type {other:?}"
+                )));
+            }
+        };
+        match map.next_key::<String>()? {
+            None => Ok(value),
+            Some(_) => Err(A::Error::custom("a DynamoDB value has exactly one type")),
+        }
+    }
 }
 
-fn elements(value: &RawValue) -> Result<Vec<&RawValue>, ValueError> {
-    serde_json::from_str(value.get())
-        .map_err(|_| ValueError::WrongForm(format!("{}: expected a list", shorten(value.get()))))
+/// Named values in DynamoDB JSON.
+struct Members(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(Self)
+    }
 }
 
-fn number(text: &str) -> Result<Number, ValueError> {
-    Number::parse(text).map_err(|error| ValueError::Number(shorten(text), error))
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = BTreeMap<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of DynamoDB values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some((name, Tagged(value))) = map.next_entry::<String, Tagged>()? {
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(format_args!(
+                    "the member {name:?} is there twice"
+                )));
+            }
+            members.insert(name, value);
+        }
+        Ok(members)
+    }
 }
 
-fn binary(text: &str) -> Result<Vec<u8>, ValueError> {
-    STANDARD
-        .decode(text)
-        .map_err(|_| ValueError::WrongForm(format!("{}: expected base64", shorten(text))))
+struct NumberText(Number);
+
+impl<'de> Deserialize<'de> for NumberText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Number::parse(&text).map(Self).map_err(D::Error::custom)
+    }
 }
 
-fn plain_value(value: &RawValue, depth: usize) -> Result<Value, ValueError> {
-    let nested = || if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(ValueError::TooDeep) };
-    let json = value.get();
-    Ok(match json.as_bytes().first() {
-        Some(b'"') => Value::S(typed(value, "text")?),
-        Some(b't') => Value::Bool(true),
-        Some(b'f') => Value::Bool(false),
-        Some(b'n') => Value::Null,
+struct Base64Text(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Base64Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        base64_bytes(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Reads one level at a time: only the raw text of a number is exact.
+fn plain_value(raw: &RawValue, levels: usize) -> Result<Value, JsonValueError> {
+    let text = raw.get();
+    let next_level = || levels.checked_sub(1).ok_or(JsonValueError::TooDeep);
+    match text.as_bytes().first() {
+        Some(b'n') => Ok(Value::Null),
+        Some(b't') => Ok(Value::Bool(true)),
+        Some(b'f') => Ok(Value::Bool(false)),
+        Some(b'"') => Ok(Value::S(serde_json::from_str(text)?)),
         Some(b'[') => {
-            let depth = nested()?;
-            let list: Result<_, _> = elements(value)?.into_iter().map(|member| plain_value(member, depth)).collect();
-            Value::L(list?)
-        }
-        Some(b'{') => {
-            let depth = nested()?;
-            let map: Result<_, ValueError> = members(value)?
+            let levels = next_level()?;
+            let elements: Vec<&RawValue> = serde_json::from_str(text)?;
+            let values = elements
                 .into_iter()
-                .map(|(name, member)| Ok((name, plain_value(member, depth)?)))
-                .collect();
-            Value::M(map?)
+                .map(|element| plain_value(element, levels));
+            Ok(Value::L(values.collect::<Result<_, _>>()?))
         }
-        _ => Value::N(number(json)?),
-    })
-}
-
-fn tagged_value(value: &RawValue, depth: usize) -> Result<Value, ValueError> {
-    let nested = || if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(ValueError::TooDeep) };
-    let tagged = members(value)?;
-    let [(tag, inner)] = tagged.as_slice() else {
-        return Err(ValueError::WrongForm(format!(
-            "{}: expected an object with one type, such as {{\"S\": \"text\"}}",
-            shorten(value.get())
-        )));
-    };
-    Ok(match tag.as_str() {
-        "S" => Value::S(typed(inner, "text")?),
-        "N" => Value::N(number(&typed::<String>(inner, "a number as text")?)?),
-        "B" => Value::B(binary(&typed::<String>(inner, "base64")?)?),
-        "BOOL" => Value::Bool(typed(inner, "true or false")?),
-        "NULL" => {
-            typed::<bool>(inner, "true")?;
-            Value::Null
-        }
-        "SS" => Value::string_set(typed::<Vec<String>>(inner, "a list of texts")?),
-        "NS" => {
-            let texts: Vec<String> = typed(inner, "a list of numbers as text")?;
-            let numbers: Result<Vec<_>, _> = texts.iter().map(|text| number(text)).collect();
-            Value::number_set(numbers?)
-        }
-        "BS" => {
-            let texts: Vec<String> = typed(inner, "a list of base64 texts")?;
-            let members: Result<Vec<_>, _> = texts.iter().map(|text| binary(text)).collect();
-            Value::Bs(sorted_once(members?))
-        }
-        "L" => {
-            let depth = nested()?;
-            let list: Result<_, _> = elements(inner)?.into_iter().map(|member| tagged_value(member, depth)).collect();
-            Value::L(list?)
-        }
-        "M" => {
-            let depth = nested()?;
-            let map: Result<_, ValueError> = members(inner)?
-                .into_iter()
-                .map(|(name, member)| Ok((name, tagged_value(member, depth)?)))
-                .collect();
-            Value::M(map?)
-        }
-        other => {
-            return Err(ValueError::WrongForm(format!(
-                "the type {other:?}: expected S, N, B, BOOL, NULL, SS, NS, BS, L or M"
-            )));
-        }
-    })
-}
-
-/// The beginning of a text, for a message.
-fn shorten(text: &str) -> String {
-    const MAX: usize = 40;
-    if text.len() <= MAX {
-        return text.to_owned();
+        Some(b'{') => plain_object(text, next_level()?),
+        _ => Number::parse(text)
+            .map(Value::N)
+            .map_err(|source| JsonValueError::Number {
+                text: text.chars().take(80).collect(),
+                source,
+            }),
     }
-    format!("{}…", &text[..text.floor_char_boundary(MAX)])
+}
+
+fn plain_object(text: &str, levels: usize) -> Result<Value, JsonValueError> {
+    let RawMembers(raw_members) = serde_json::from_str(text)?;
+    let mut members = BTreeMap::new();
+    for (name, raw) in raw_members {
+        let value = plain_value(raw, levels)?;
+        if members.contains_key(&name) {
+            return Err(JsonValueError::DuplicateMember { name });
+        }
+        members.insert(name, value);
+    }
+    Ok(Value::M(members))
+}
+
+/// The members of an object in their order, duplicates among them.
+struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawMembersVisitor).map(Self)
+    }
+}
+
+struct RawMembersVisitor;
+
+impl<'de> Visitor<'de> for RawMembersVisitor {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = Number> {
+        "-?[1-9][0-9]{0,20}(\\.[0-9]{1,10})?(e-?[0-9]{1,2})?"
+            .prop_map(|text| Number::parse(&text).unwrap())
+    }
+
+    /// Any value, three levels deep at most.
+    pub(crate) fn value() -> impl Strategy<Value = super::Value> {
+        let text = "[a-z\"\\\\\n\t\u{1}é😀]{0,6}";
+        let bytes = || vec(any::<u8>(), 0..5);
+        let scalar = prop_oneof![
+            text.prop_map(super::Value::S),
+            number().prop_map(super::Value::N),
+            bytes().prop_map(super::Value::B),
+            any::<bool>().prop_map(super::Value::Bool),
+            Just(super::Value::Null),
+            vec(text, 1..4).prop_map(super::Value::string_set),
+            vec(number(), 1..4).prop_map(super::Value::number_set),
+            vec(bytes(), 1..4).prop_map(super::Value::binary_set),
+        ];
+        scalar.prop_recursive(3, 24, 4, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(super::Value::L),
+                btree_map(text, inner, 0..4).prop_map(super::Value::M),
+            ]
+        })
+    }
+
+    fn plain(value: &super::Value) -> String {
+        let mut out = Vec::new();
+        value.write_plain_json(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn tagged_form(value: &super::Value) -> String {
+        let mut out = Vec::new();
+        value.write_dynamodb_json(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// What plain JSON keeps of a value.
+    fn flattened(value: &super::Value) -> super::Value {
+        use super::Value;
+        match value {
+            Value::B(bytes) => Value::S(base64_text(bytes)),
+            Value::Ss(elements) => Value::L(elements.iter().cloned().map(Value::S).collect()),
+            Value::Ns(elements) => Value::L(elements.iter().cloned().map(Value::N).collect()),
+            Value::Bs(elements) => Value::L(
+                elements
+                    .iter()
+                    .map(|bytes| Value::S(base64_text(bytes)))
+                    .collect(),
+            ),
+            Value::L(elements) => Value::L(elements.iter().map(flattened).collect()),
+            Value::M(members) => Value::M(
+                members
+                    .iter()
+                    .map(|(name, value)| (name.clone(), flattened(value)))
+                    .collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn dynamodb_json_keeps_every_value(value in value()) {
+            let json = tagged_form(&value);
+            prop_assert_eq!(super::Value::from_dynamodb_json(&json).unwrap(), value.clone());
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+            let item = Item::from([("name \"1\"".to_owned(), value)]);
+            let json = json_of_item(&item);
+            prop_assert_eq!(item_from_dynamodb_json(json).unwrap(), item);
+        }
+
+        #[test]
+        fn plain_json_keeps_what_it_can(value in value()) {
+            let json = plain(&value);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+            prop_assert_eq!(super::Value::from_plain_json(&json).unwrap(), flattened(&value));
+        }
+    }
+
+    fn json_of_item(item: &Item) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_object(item, &mut out, super::Value::write_dynamodb_json);
+        out
+    }
+
+    #[test]
+    fn writes_both_forms() {
+        let json = r#"{"M":{"a":{"L":[{"N":"1.50"},{"B":"AQI="},{"BOOL":false},{"NULL":true}]},"b":{"SS":["y","x","y"]},"c":{"NS":["10","1e1","9"]},"d":{"BS":["Ag==","AQ=="]},"e":{"S":"\"\\\u0001\u001f\b\f\n\r\té/"}}}"#;
+        let value = super::Value::from_dynamodb_json(json).unwrap();
+        assert_eq!(
+            tagged_form(&value),
+            r#"{"M":{"a":{"L":[{"N":"1.5"},{"B":"AQI="},{"BOOL":false},{"NULL":true}]},"b":{"SS":["x","y"]},"c":{"NS":["10","9"]},"d":{"BS":["AQ==","Ag=="]},"e":{"S":"\"\\\u0001\u001f\b\f\n\r\té/"}}}"#
+        );
+        assert_eq!(
+            plain(&value),
+            r#"{"a":[1.5,"AQI=",false,null],"b":["x","y"],"c":[10,9],"d":["AQ==","Ag=="],"e":"\"\\\u0001\u001f\b\f\n\r\té/"}"#
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_dynamodb_value() {
+        let cases = [
+            ("", "EOF"),
+            ("{}", "needs a type"),
+            (r#"{"S":"a","N":"1"}"#, "exactly one type"),
+            (r#"{"S":1}"#, "expected a string"),
+            (r#"{"N":1}"#, "expected a string"),
+            (r#"{"N":"one"}"#, "not a number"),
+            (r#"{"NULL":false}"#, "NULL is true"),
+            (r#"{"B":"AQI"}"#, "padding"),
+            (r#"{"X":"a"}"#, r#"no DynamoDB type "X""#),
+            (
+                r#"{"M":{"a":{"S":""},"a":{"S":""}}}"#,
+                r#""a" is there twice"#,
+            ),
+            (r#"{"S":"a"} x"#, "trailing"),
+        ];
+        for (json, message) in cases {
+            let error = super::Value::from_dynamodb_json(json)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(message), "{json}: {error}");
+        }
+        assert!(item_from_dynamodb_json(r#"{"a":{"S":"1"},"a":{"S":"1"}}"#).is_err());
+    }
+
+    #[test]
+    fn reads_plain_numbers_exactly() {
+        let json = "[12345678901234567890123456789012345678, 0.1, 1e2, -0]";
+        assert_eq!(
+            plain(&super::Value::from_plain_json(json).unwrap()),
+            "[12345678901234567890123456789012345678,0.1,100,0]"
+        );
+    }
+
+    #[test]
+    fn refuses_what_plain_json_cannot_be_kept() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let cases = [
+            (String::new(), "EOF"),
+            ("nul".to_owned(), "EOF"),
+            ("nil".to_owned(), "expected ident"),
+            ("[1,]".to_owned(), "expected value"),
+            ("\"\\ud800\"".to_owned(), "hex escape"),
+            (
+                "{\"a\":{\"b\":1,\"b\":2}}".to_owned(),
+                "\"b\" is there twice",
+            ),
+            ("[1e126]".to_owned(), "the number 1e126: a number lies"),
+            (
+                "1234567890123456789012345678901234567890.5".to_owned(),
+                "38 significant digits",
+            ),
+            (nested(33), "deeper than 32"),
+            (nested(5_000), "deeper than 32"),
+        ];
+        for (json, message) in cases {
+            let error = super::Value::from_plain_json(&json)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(message), "{json}: {error}");
+        }
+        assert_eq!(
+            super::Value::from_plain_json(&nested(32)).unwrap().depth(),
+            32
+        );
+    }
 }

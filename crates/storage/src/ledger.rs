@@ -1,15 +1,12 @@
 //! The table that tracks jobs and parts.
 
+use records::{MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
 use serde_json::{Map, Value};
 
 use crate::{ErrorKind, StorageError};
 
 /// Names of the attributes that [`LedgerRow`] has as fields.
 const OWN_ATTRIBUTES: [&str; 4] = ["job", "part", "revision", "open"];
-
-/// The longest partition key, and the longest sort key, of a table or an index in bytes.
-const MAX_PARTITION_KEY_BYTES: usize = 2048;
-const MAX_SORT_KEY_BYTES: usize = 1024;
 
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,8 @@ mod resuming;
 mod tables;
 
 #[cfg(any(test, feature = "test-support"))]
+pub mod contract;
+#[cfg(any(test, feature = "test-support"))]
 pub mod failing;
 #[cfg(any(test, feature = "test-support"))]
 pub mod memory;

@@ -129,8 +129,14 @@ where
                 Ok(Some(Ok(chunk))) if chunk.is_empty() => {}
                 Ok(Some(Ok(chunk))) => return self.advance(chunk).map(Some),
                 Ok(Some(Err(error))) => self.interrupted(error).await?,
-                Ok(None) => self.interrupted(self.unanswered("the body ended early")).await?,
-                Err(_) => self.interrupted(self.unanswered("the body stalled")).await?,
+                Ok(None) => {
+                    self.interrupted(self.unanswered("the body ended early"))
+                        .await?
+                }
+                Err(_) => {
+                    self.interrupted(self.unanswered("the body stalled"))
+                        .await?
+                }
             }
         }
         Ok(None)
@@ -354,13 +360,23 @@ mod tests {
     async fn an_object_replaced_while_it_is_read_is_a_conflict() {
         let fixture = fixture(100);
         fixture.plan.inject("GetObject", 1, Fault::BodyError(50));
-        let (meta, mut stream) =
-            open_resuming(&fixture.store, fixture.unnamed(), 0, ResumePolicy::default())
-                .await
-                .unwrap();
-        assert_eq!((meta.size, Some(meta.etag)), (100, fixture.object.etag.clone()));
+        let (meta, mut stream) = open_resuming(
+            &fixture.store,
+            fixture.unnamed(),
+            0,
+            ResumePolicy::default(),
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            (meta.size, Some(meta.etag)),
+            (100, fixture.object.etag.clone())
+        );
         stream.try_next().await.unwrap();
-        fixture.store.inner().seed("inbox", "k.csv", vec![0; 100], &[]);
+        fixture
+            .store
+            .inner()
+            .seed("inbox", "k.csv", vec![0; 100], &[]);
         let error = loop {
             match stream.try_next().await {
                 Ok(chunk) => assert!(chunk.is_some(), "the stream ended as if it were whole"),

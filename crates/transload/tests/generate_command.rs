@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -201,13 +201,22 @@ fn a_write_that_fails_ends_with_1() {
     insta::assert_snapshot!(err, @"error: cannot write to the standard output: No space left on device (os error 28)");
 }
 
+/// A process that does not outlive the test, even one that fails.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        self.0.kill().expect("it was started here");
+        self.0.wait().expect("it was started here");
+    }
+}
+
 #[test]
 fn a_killed_run_leaves_no_half_file_and_the_next_one_takes_over() {
     let folder = folder();
     let partial = folder.path().join("data.csv.partial");
-    let mut child = command(folder.path(), &["--rows", "1_000_000_000"])
-        .spawn()
-        .unwrap();
+    let long = command(folder.path(), &["--rows", "50_000_000"]).spawn();
+    let child = KilledOnDrop(long.unwrap());
     let mut checks = 0;
     while !fs::metadata(&partial).is_ok_and(|found| found.len() > 0) {
         assert!(checks < 6000, "nothing was written in a minute");
@@ -217,8 +226,7 @@ fn a_killed_run_leaves_no_half_file_and_the_next_one_takes_over() {
     let (code, _, err) = run(folder.path(), &[]);
     assert_eq!(code, 1);
     assert!(err.contains("another run is writing"), "{err}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     assert_eq!(names(folder.path()), ["data.csv.partial"]);
 
     let (code, _, err) = run(folder.path(), &[]);

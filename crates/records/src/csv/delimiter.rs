@@ -1,8 +1,7 @@
-//! Which character separates the fields.
+use super::splitter::{Limits, Position, Split, Splitter};
+use crate::text::Encoding;
 
-use csv_core::{ReadRecordResult, ReaderBuilder};
-
-/// A character that separates fields.
+/// What stands between two fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delimiter {
     /// `,`
@@ -16,11 +15,11 @@ pub enum Delimiter {
 }
 
 impl Delimiter {
-    /// All of them, the likeliest first.
-    pub const ALL: [Self; 4] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe];
+    /// In the order in which they are tried.
+    const ALL: [Self; 4] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe];
 
-    /// The character.
-    pub fn byte(self) -> u8 {
+    /// The delimiter's byte.
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Comma => b',',
             Self::Semicolon => b';',
@@ -30,44 +29,33 @@ impl Delimiter {
     }
 }
 
-/// The delimiter of a file that begins with `head` (its header and perhaps more): the one that yields all `wanted` column
-/// names, else the one that yields the most columns.
-pub fn choose_delimiter(head: &[u8], wanted: &[&str]) -> Delimiter {
-    let mut best = (false, 0, Delimiter::Comma);
+/// The delimiter of a file whose header is in `header`, its first decoded bytes.
+///
+/// It is the one that finds all wanted columns; if none does or none is wanted, the one that finds the most columns. Of
+/// equals the first of comma, semicolon, tab and pipe.
+pub fn choose_delimiter(header: &[u8], wanted: &[&str]) -> Delimiter {
+    let mut best = (Delimiter::Comma, (false, 0));
     for delimiter in Delimiter::ALL {
-        let names = first_record(head, delimiter);
-        let complete = wanted
-            .iter()
-            .all(|name| names.iter().any(|field| field == name.as_bytes()));
-        let candidate = (complete, names.len(), delimiter);
-        if (candidate.0, candidate.1) > (best.0, best.1) {
-            best = candidate;
+        let merit = merit_of(delimiter, header, wanted);
+        if merit > best.1 {
+            best = (delimiter, merit);
         }
     }
-    best.2
+    best.0
 }
 
-fn first_record(head: &[u8], delimiter: Delimiter) -> Vec<Vec<u8>> {
-    let mut reader = ReaderBuilder::new().delimiter(delimiter.byte()).build();
-    let mut output = vec![0; head.len() + 1];
-    let mut ends = vec![0; head.len() + 2];
-    let (result, _, _, fields) = reader.read_record(head, &mut output, &mut ends);
-    let fields = match result {
-        ReadRecordResult::Record => fields,
-        // The head has no line ending: the file is its header, or the header goes on.
-        _ => {
-            let written = ends[..fields].last().copied().unwrap_or(0);
-            let (_, _, _, more) = reader.read_record(&[], &mut output[written..], &mut ends[fields..]);
-            fields + more
-        }
+/// Whether all wanted columns are there, and how many columns there are.
+fn merit_of(delimiter: Delimiter, header: &[u8], wanted: &[&str]) -> (bool, usize) {
+    let start = Position {
+        line: 1,
+        byte_offset: 0,
     };
-    let mut start = 0;
-    ends[..fields]
-        .iter()
-        .map(|end| {
-            let field = output[start..*end].to_vec();
-            start = *end;
-            field
-        })
-        .collect()
+    let mut splitter = Splitter::new(delimiter, Encoding::Utf8, start, Limits::default());
+    splitter.feed(header);
+    splitter.finish();
+    let Split::Row(record) = splitter.next() else {
+        return (false, 0);
+    };
+    let has = |name: &&str| record.fields().any(|field| field == *name);
+    (wanted.iter().all(has), record.len())
 }

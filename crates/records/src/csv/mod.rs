@@ -1,7 +1,9 @@
-//! CSV text as records with their place in the file.
+//! CSV records, cut out of a stream of text.
 
 mod delimiter;
 mod splitter;
+#[cfg(test)]
+mod tests;
 
 pub use delimiter::{Delimiter, choose_delimiter};
 pub use splitter::{BrokenRecord, Limits, Position, Record, RecordFault, Split, Splitter};

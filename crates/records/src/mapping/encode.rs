@@ -1,296 +1,417 @@
-//! One row into one item: DynamoDB JSON for the table, plain JSON for the backup, and the key.
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
+use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::parse::ColumnType;
-use super::plan::{Attribute, Column, RowPlan, ShardColumn};
+use super::parse::{ColumnType, FormatPiece};
+use super::plan::{Attribute, Column, KeySource, RowPlan, Shard};
 use crate::csv::Record;
+use crate::json::write_string;
 use crate::number::{Number, number_size};
-use crate::table::{check_key_len, write_canonical_part};
-use crate::value::{MAX_DEPTH, MAX_ITEM_BYTES, Value, write_string};
+use crate::size::MAX_ITEM_BYTES;
+use crate::table::{KeyType, push_part};
+use crate::value::Value;
 
-/// Where an encoded row goes; reused from row to row.
+/// Encoded rows, one behind the other.
 #[derive(Debug, Default)]
 pub struct RowBuffer {
-    /// The item as DynamoDB JSON: `{"id":{"S":"1"}}`.
+    /// Items as DynamoDB JSON.
     pub item: Vec<u8>,
-    /// The item as plain JSON: `{"id":"1"}`.
+    /// Items as plain JSON.
     pub plain: Vec<u8>,
-    /// The canonical key.
+    /// Canonical keys.
     pub key: Vec<u8>,
-    key_parts: [Vec<u8>; 2],
+    /// Where cells are decoded.
     scratch: Vec<u8>,
-    text: String,
-    size: usize,
+}
+
+impl RowBuffer {
+    /// Forgets the rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.truncate(&EncodedRow {
+            item: 0..0,
+            plain: 0..0,
+            key: 0..0,
+        });
+    }
+
+    /// Forgets a row and what is behind it.
+    fn truncate(&mut self, row: &EncodedRow) {
+        self.item.truncate(row.item.start);
+        self.plain.truncate(row.plain.start);
+        self.key.truncate(row.key.start);
+    }
+
+    /// What lies behind the row that begins where `row` does.
+    fn end(&self, row: EncodedRow) -> EncodedRow {
+        EncodedRow {
+            item: row.item.start..self.item.len(),
+            plain: row.plain.start..self.plain.len(),
+            key: row.key.start..self.key.len(),
+        }
+    }
+}
+
+/// Where an encoded row is in its [`RowBuffer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedRow {
+    /// The item as a DynamoDB JSON object.
+    pub item: Range<usize>,
+    /// The item as a plain JSON object, without a line ending.
+    pub plain: Range<usize>,
+    /// The canonical key, as [`crate::TableShape::canonical_key`] has it.
+    pub key: Range<usize>,
 }
 
 /// Why a row is no item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFault {
-    /// The column (or, for what a shard makes, the attribute), if one is to blame.
+    /// The column, or the attribute that no column gives, that is to blame.
     pub column: Option<String>,
-    /// What is wrong with it and what was expected.
+    /// What is wrong, without the row's contents.
     pub reason: String,
 }
 
-impl std::fmt::Display for RowFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for RowFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.column {
-            Some(column) => write!(f, "column {column}: {}", self.reason),
-            None => f.write_str(&self.reason),
+            Some(column) => write!(formatter, "column {column:?}: {}", self.reason),
+            None => formatter.write_str(&self.reason),
         }
     }
 }
 
-impl RowBuffer {
-    fn clear(&mut self) {
-        self.item.clear();
-        self.plain.clear();
-        self.key.clear();
-        self.key_parts.iter_mut().for_each(Vec::clear);
-        self.size = 0;
-    }
+impl std::error::Error for RowFault {}
 
-    /// `"name":`, with a comma in front unless it is the first.
-    fn begin(&mut self, attribute: &Attribute) {
-        for out in [&mut self.item, &mut self.plain] {
-            out.push(if out.is_empty() { b'{' } else { b',' });
-            out.extend_from_slice(&attribute.prefix);
-        }
-        self.size += attribute.name.len();
-    }
-
-    fn string(&mut self, attribute: &Attribute, text: &str) {
-        self.begin(attribute);
-        let start = self.plain.len();
-        write_string(text, &mut self.plain);
-        self.item.extend_from_slice(b"{\"S\":");
-        self.item.extend_from_slice(&self.plain[start..]);
-        self.item.push(b'}');
-        self.size += text.len();
-    }
-
-    fn number(&mut self, attribute: &Attribute, canonical: &[u8]) {
-        self.begin(attribute);
-        self.plain.extend_from_slice(canonical);
-        self.item.extend_from_slice(b"{\"N\":\"");
-        self.item.extend_from_slice(canonical);
-        self.item.extend_from_slice(b"\"}");
-        self.size += number_size(canonical);
-    }
-
-    fn value(&mut self, attribute: &Attribute, value: &Value) {
-        self.begin(attribute);
-        value.write_dynamodb_json(&mut self.item);
-        value.write_plain_json(&mut self.plain);
-        self.size += value.size();
-    }
-
-    /// Checks a value that is a key of the table or of an index, and keeps a key of the table.
-    fn key(&mut self, attribute: &Attribute, bytes: &[u8]) -> Result<(), String> {
-        let Some(limit) = attribute.role.max_bytes else { return Ok(()) };
-        check_key_len(&attribute.name, bytes.len(), limit).map_err(|error| error.to_string())?;
-        if let Some(index) = attribute.role.table_key {
-            self.key_parts[index].extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-}
+/// What is wrong with a cell.
+type CellFault = Cow<'static, str>;
 
 impl RowPlan {
-    /// Makes the item of a row; what `out` held before is gone. After a fault `out` holds nothing of use.
-    pub fn encode(&self, record: &Record<'_>, out: &mut RowBuffer) -> Result<(), RowFault> {
-        out.clear();
-        if record.len() != self.columns.len() {
-            return Err(RowFault {
-                column: None,
-                reason: format!("the row has {} fields: expected {} as in the header", record.len(), self.columns.len()),
-            });
+    /// Appends a row to the buffers, or says why it is no item and leaves them as they were.
+    pub fn encode(&self, record: &Record<'_>, out: &mut RowBuffer) -> Result<EncodedRow, RowFault> {
+        let begin = EncodedRow {
+            item: out.item.len()..out.item.len(),
+            plain: out.plain.len()..out.plain.len(),
+            key: out.key.len()..out.key.len(),
+        };
+        match self.encode_row(record, out, &begin) {
+            Ok(()) => Ok(out.end(begin)),
+            Err(fault) => {
+                out.truncate(&begin);
+                Err(fault)
+            }
         }
+    }
+
+    fn encode_row(
+        &self,
+        record: &Record<'_>,
+        out: &mut RowBuffer,
+        begin: &EncodedRow,
+    ) -> Result<(), RowFault> {
+        self.check_fields(record)?;
+        let mut size = self.constants_size;
         for (index, column) in self.columns.iter().enumerate() {
-            column.encode(record.field(index), out).map_err(|reason| RowFault {
-                column: Some(column.name.clone()),
-                reason,
-            })?;
+            size += column
+                .encode(record.field(index), out)
+                .map_err(|reason| column.fault(reason))?;
         }
         for constant in &self.constants {
-            out.begin(&constant.attribute);
             out.item.extend_from_slice(&constant.item);
             out.plain.extend_from_slice(&constant.plain);
-            // The name is counted by `begin` and in the constant's size.
-            out.size += constant.size - constant.attribute.name.len();
-            if let Some(index) = constant.attribute.role.table_key {
-                out.key_parts[index].extend_from_slice(&constant.key);
-            }
+        }
+        self.push_key(&self.partition, record, out)?;
+        if let Some(sort) = &self.sort {
+            self.push_key(sort, record, out)?;
         }
         for shard in &self.shards {
-            self.encode_shard(shard, record, out).map_err(|reason| RowFault {
-                column: Some(shard.attribute.name.clone()),
-                reason,
-            })?;
+            size += self.encode_shard(shard, record, out)?;
         }
-        out.item.push(b'}');
-        out.plain.push(b'}');
-        self.finish_key(out)?;
-        if out.size > MAX_ITEM_BYTES {
+        if size > MAX_ITEM_BYTES {
             return Err(RowFault {
                 column: None,
-                reason: format!("the item has {} bytes: expected {MAX_ITEM_BYTES} at most", out.size),
+                reason: format!("the item has {size} bytes; DynamoDB takes {MAX_ITEM_BYTES}"),
             });
         }
+        // Every member began with a comma; there is at least one, the key.
+        out.item[begin.item.start] = b'{';
+        out.item.push(b'}');
+        out.plain[begin.plain.start] = b'{';
+        out.plain.push(b'}');
         Ok(())
     }
 
-    fn encode_shard(&self, shard: &ShardColumn, record: &Record<'_>, out: &mut RowBuffer) -> Result<(), String> {
-        let source = &self.columns[shard.column];
-        let cell = source.cell(record.field(shard.column));
+    fn check_fields(&self, record: &Record<'_>) -> Result<(), RowFault> {
+        match record.len() == self.columns.len() {
+            true => Ok(()),
+            false => Err(RowFault {
+                column: None,
+                reason: format!(
+                    "the row has {} fields, the header has {}",
+                    record.len(),
+                    self.columns.len()
+                ),
+            }),
+        }
+    }
+
+    fn push_key(
+        &self,
+        source: &KeySource,
+        record: &Record<'_>,
+        out: &mut RowBuffer,
+    ) -> Result<(), RowFault> {
+        match source {
+            KeySource::Constant(part) => out.key.extend_from_slice(part),
+            KeySource::Column(index) => {
+                let column = &self.columns[*index];
+                column.push_key(column.text(record.field(*index)), out);
+            }
+            KeySource::Shard(index) => {
+                let shard = &self.shards[*index];
+                self.compute_shard(shard, record, &mut out.scratch)?;
+                push_part(KeyType::S, &out.scratch, &mut out.key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the attribute's size.
+    fn encode_shard(
+        &self,
+        shard: &Shard,
+        record: &Record<'_>,
+        out: &mut RowBuffer,
+    ) -> Result<usize, RowFault> {
+        let mut text = std::mem::take(&mut out.scratch);
+        let written = self.compute_shard(shard, record, &mut text).and_then(|()| {
+            let text = std::str::from_utf8(&text).expect("a shard is made of texts");
+            check_key_len(&shard.attribute, text.len())
+                .map_err(|reason| self.columns[shard.from].fault(reason))?;
+            write_text(&shard.attribute, text, out);
+            Ok(shard.attribute.name_len + text.len())
+        });
+        out.scratch = text;
+        written
+    }
+
+    /// Puts the shard's text into `out`, in place of what is there.
+    fn compute_shard(
+        &self,
+        shard: &Shard,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RowFault> {
+        let column = &self.columns[shard.from];
+        let cell = column.text(record.field(shard.from));
         if cell.is_empty() {
-            return Err(format!("the column {} is empty: expected a value to compute the shard from", source.name));
+            return Err(column.fault("the cell is empty, and a shard is computed from it".into()));
         }
-        let mut text = std::mem::take(&mut out.text);
-        text.clear();
-        match source.kind {
-            // Readers see the number as the table gives it back.
+        out.clear();
+        let canonical;
+        let value = match column.kind {
             ColumnType::N => {
-                let number = Number::parse(cell).map_err(|error| error.to_string())?;
-                shard.shard.write(number.as_str(), &mut text);
+                canonical =
+                    Number::parse(cell).map_err(|error| column.fault(error.to_string().into()))?;
+                canonical.as_str()
             }
-            _ => shard.shard.write(cell, &mut text),
-        }
-        out.string(&shard.attribute, &text);
-        let checked = out.key(&shard.attribute, text.as_bytes());
-        out.text = text;
-        checked
-    }
-
-    /// Every key attribute has a source, but its cell may have been empty.
-    fn finish_key(&self, out: &mut RowBuffer) -> Result<(), RowFault> {
-        for (index, kind) in self.keys.iter().enumerate() {
-            let part = std::mem::take(&mut out.key_parts[index]);
-            if part.is_empty() {
-                return Err(RowFault {
-                    column: self.key_source(index),
-                    reason: "the key is empty: expected a value in every key column".to_owned(),
-                });
+            _ => cell,
+        };
+        let number = crc32fast::hash(value.as_bytes()) % shard.count;
+        for piece in &shard.format {
+            match piece {
+                FormatPiece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                FormatPiece::Value => out.extend_from_slice(value.as_bytes()),
+                FormatPiece::Shard(width) => {
+                    write!(out, "{number:0width$}").expect("memory can be written to");
+                }
             }
-            write_canonical_part(*kind, &part, &mut out.key);
-            out.key_parts[index] = part;
         }
         Ok(())
-    }
-
-    fn key_source(&self, index: usize) -> Option<String> {
-        let is_key = |column: &&Column| {
-            column
-                .attribute
-                .as_ref()
-                .is_some_and(|attribute| attribute.role.table_key == Some(index))
-        };
-        self.columns.iter().find(is_key).map(|column| column.name.clone())
     }
 }
 
 impl Column {
-    /// The cell, or the default where it is empty.
-    fn cell<'a>(&'a self, cell: &'a str) -> &'a str {
-        if cell.is_empty() {
-            self.default.as_deref().unwrap_or_default()
-        } else {
-            cell
+    fn fault(&self, reason: CellFault) -> RowFault {
+        RowFault {
+            column: Some(self.name.clone()),
+            reason: reason.into_owned(),
         }
     }
 
-    fn encode(&self, cell: &str, out: &mut RowBuffer) -> Result<(), String> {
-        let Some(attribute) = &self.attribute else { return Ok(()) };
-        let cell = self.cell(cell);
-        if cell.is_empty() {
-            return if self.required {
-                Err("the cell is empty: expected a value, since the column is required".to_owned())
-            } else {
-                Ok(())
+    /// The cell, or the default of an empty one.
+    fn text<'a>(&'a self, cell: &'a str) -> &'a str {
+        match &self.default {
+            Some(default) if cell.is_empty() => default,
+            _ => cell,
+        }
+    }
+
+    /// Returns the attribute's size.
+    #[inline]
+    fn encode(&self, cell: &str, out: &mut RowBuffer) -> Result<usize, CellFault> {
+        let Some(attribute) = &self.attribute else {
+            return Ok(0);
+        };
+        let text = self.text(cell);
+        if text.is_empty() {
+            return match (&attribute.key, self.required) {
+                (Some(key), _) if key.of_table => {
+                    Err(format!("the cell is empty, and it is {}", key.role).into())
+                }
+                (_, true) => Err("the cell is empty, and the column is required".into()),
+                _ => Ok(0),
             };
         }
         match self.kind {
             ColumnType::S => {
-                out.key(attribute, cell.as_bytes())?;
-                out.string(attribute, cell);
+                check_key_len(attribute, text.len())?;
+                write_text(attribute, text, out);
+                Ok(attribute.name_len + text.len())
             }
-            ColumnType::N => {
-                let mut canonical = std::mem::take(&mut out.scratch);
-                canonical.clear();
-                Number::write_canonical(cell, &mut canonical).map_err(|error| about(cell, &error.to_string()))?;
-                let checked = out.key(attribute, &canonical);
-                out.number(attribute, &canonical);
-                out.scratch = canonical;
-                checked?;
-            }
-            _ => {
-                let Some(value) = self.parse_cell(cell)? else { return Ok(()) };
-                if let Value::B(bytes) = &value {
-                    out.key(attribute, bytes)?;
-                }
-                out.value(attribute, &value);
-            }
+            ColumnType::N => write_number(attribute, text, out),
+            _ => self.encode_other(attribute, text, out),
         }
-        Ok(())
     }
 
-    /// Checks a cell that is the same for many rows.
-    pub(super) fn check_cell(&self, cell: &str) -> Result<(), String> {
-        self.parse_cell(cell).map(|_| ())
+    fn encode_other(
+        &self,
+        attribute: &Attribute,
+        text: &str,
+        out: &mut RowBuffer,
+    ) -> Result<usize, CellFault> {
+        if self.kind == ColumnType::B {
+            decode_base64(text, &mut out.scratch)?;
+            let size = out.scratch.len();
+            check_key_len(attribute, size)?;
+            write_text(attribute, text, out);
+            return Ok(attribute.name_len + size);
+        }
+        let Some(value) = parse_cell(self.kind, &self.delimiter, text)? else {
+            return match self.required {
+                true => Err("the set is empty, and the column is required".into()),
+                false => Ok(0),
+            };
+        };
+        out.item.extend_from_slice(&attribute.member);
+        value.write_dynamodb_json(&mut out.item);
+        out.plain.extend_from_slice(&attribute.member);
+        value.write_plain_json(&mut out.plain);
+        Ok(attribute.name_len + value.size())
     }
 
-    /// The value of a cell that is not empty; nothing for a set without members.
-    fn parse_cell(&self, cell: &str) -> Result<Option<Value>, String> {
-        let members = || cell.split(self.delimiter.as_str()).filter(|member| !member.is_empty());
-        Ok(Some(match self.kind {
-            ColumnType::S => Value::S(cell.to_owned()),
-            ColumnType::N => Value::N(parse_number(cell)?),
-            ColumnType::Bool => match cell {
-                "1" => Value::Bool(true),
-                "0" => Value::Bool(false),
-                _ if cell.eq_ignore_ascii_case("true") => Value::Bool(true),
-                _ if cell.eq_ignore_ascii_case("false") => Value::Bool(false),
-                _ => return Err(about(cell, "not a boolean: expected true, false, 1 or 0")),
-            },
-            ColumnType::Null if cell.eq_ignore_ascii_case("null") || cell.eq_ignore_ascii_case("true") => Value::Null,
-            ColumnType::Null => return Err(about(cell, "not a null: expected null, true or an empty cell")),
-            ColumnType::B => match STANDARD.decode(cell) {
-                Ok(bytes) => Value::B(bytes),
-                Err(error) => return Err(about(cell, &format!("not base64 ({error}): expected standard base64 with padding"))),
-            },
-            ColumnType::StringSet => match Value::string_set(members().map(str::to_owned)) {
-                Value::Ss(members) if members.is_empty() => return Ok(None),
-                set => set,
-            },
-            ColumnType::NumberSet => {
-                let numbers: Result<Vec<Number>, String> = members().map(parse_number).collect();
-                match Value::number_set(numbers?) {
-                    Value::Ns(members) if members.is_empty() => return Ok(None),
-                    set => set,
-                }
+    /// Appends the part of the canonical key that a cell gives, which has been encoded before.
+    fn push_key(&self, text: &str, out: &mut RowBuffer) {
+        match self.kind {
+            ColumnType::N => {
+                out.scratch.clear();
+                Number::write_canonical(text, &mut out.scratch)
+                    .expect("the cell was encoded as a number");
+                push_part(KeyType::N, &out.scratch, &mut out.key);
             }
-            ColumnType::Json => {
-                let value = Value::from_plain_json(cell).map_err(|error| about(cell, &error.to_string()))?;
-                if value.depth() > MAX_DEPTH {
-                    return Err(format!("nested more than {MAX_DEPTH} levels deep: expected {MAX_DEPTH} at most"));
-                }
-                value
+            ColumnType::B => {
+                decode_base64(text, &mut out.scratch).expect("the cell was encoded as base64");
+                push_part(KeyType::B, &out.scratch, &mut out.key);
             }
-        }))
+            _ => push_part(KeyType::S, text.as_bytes(), &mut out.key),
+        }
     }
 }
 
-fn parse_number(text: &str) -> Result<Number, String> {
-    Number::parse(text).map_err(|error| about(text, &error.to_string()))
+/// Whether a cell can be of a type.
+pub(crate) fn check_cell(kind: ColumnType, delimiter: &str, text: &str) -> Result<(), String> {
+    let checked = match kind {
+        ColumnType::S => Ok(()),
+        ColumnType::N => Number::parse(text)
+            .map(drop)
+            .map_err(|error| error.to_string().into()),
+        ColumnType::B => decode_base64(text, &mut Vec::new()),
+        _ => match parse_cell(kind, delimiter, text) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("the set is empty".into()),
+            Err(fault) => Err(fault),
+        },
+    };
+    checked.map_err(Cow::into_owned)
 }
 
-/// A reason that begins with the text that it is about, shortened.
-fn about(text: &str, reason: &str) -> String {
-    const MAX: usize = 60;
-    if text.len() <= MAX {
-        return format!("{text:?} is {reason}");
+/// The value of a cell of one of the rarer types; none if it is an empty set.
+fn parse_cell(kind: ColumnType, delimiter: &str, text: &str) -> Result<Option<Value>, CellFault> {
+    let elements = || text.split(delimiter).filter(|element| !element.is_empty());
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    match kind {
+        ColumnType::Bool if text == "1" || is("true") => Ok(Some(Value::Bool(true))),
+        ColumnType::Bool if text == "0" || is("false") => Ok(Some(Value::Bool(false))),
+        ColumnType::Bool => Err("not true, false, 1 or 0".into()),
+        ColumnType::Null if is("null") || is("true") => Ok(Some(Value::Null)),
+        ColumnType::Null => Err("not null, true or empty".into()),
+        ColumnType::Ss => {
+            let set: Vec<String> = elements().map(str::to_owned).collect();
+            Ok((!set.is_empty()).then(|| Value::string_set(set)))
+        }
+        ColumnType::Ns => {
+            let set: Vec<Number> = elements()
+                .map(Number::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|error| format!("an element of the set is refused: {error}"))?;
+            Ok((!set.is_empty()).then(|| Value::number_set(set)))
+        }
+        ColumnType::Json => Value::from_plain_json(text)
+            .map(Some)
+            .map_err(|error| format!("not a JSON value that DynamoDB can hold: {error}").into()),
+        ColumnType::S | ColumnType::N | ColumnType::B => {
+            unreachable!("these are encoded from their text")
+        }
     }
-    format!("{:?}… is {reason}", &text[..text.floor_char_boundary(MAX)])
+}
+
+#[inline]
+fn check_key_len(attribute: &Attribute, len: usize) -> Result<(), CellFault> {
+    match &attribute.key {
+        Some(key) if len > key.max_bytes => Err(format!(
+            "the value has {len} bytes, and {} has at most {}",
+            key.role, key.max_bytes
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Appends a value that is a JSON string in both forms.
+#[inline]
+fn write_text(attribute: &Attribute, text: &str, out: &mut RowBuffer) {
+    out.item.extend_from_slice(&attribute.tagged_member);
+    let start = out.item.len();
+    write_string(text, &mut out.item);
+    out.plain.extend_from_slice(&attribute.member);
+    out.plain.extend_from_slice(&out.item[start..]);
+    out.item.push(b'}');
+}
+
+fn write_number(
+    attribute: &Attribute,
+    text: &str,
+    out: &mut RowBuffer,
+) -> Result<usize, CellFault> {
+    out.item.extend_from_slice(&attribute.tagged_member);
+    out.item.push(b'"');
+    let start = out.item.len();
+    Number::write_canonical(text, &mut out.item).map_err(|error| error.to_string())?;
+    let canonical = &out.item[start..];
+    let size = number_size(canonical);
+    out.plain.extend_from_slice(&attribute.member);
+    out.plain.extend_from_slice(canonical);
+    out.item.extend_from_slice(b"\"}");
+    Ok(attribute.name_len + size)
+}
+
+/// Puts the bytes of standard, padded base64 into `out`, in place of what is there.
+fn decode_base64(text: &str, out: &mut Vec<u8>) -> Result<(), CellFault> {
+    out.clear();
+    STANDARD
+        .decode_vec(text, out)
+        .map_err(|error| format!("not standard base64: {error}").into())
 }

@@ -1,10 +1,11 @@
-//! The row mapping: how the cells of a CSV row become the attributes of an item.
+//! How a row becomes an item.
 
 mod encode;
 mod parse;
 mod plan;
-mod shard;
+#[cfg(test)]
+mod tests;
 
-pub use encode::{RowBuffer, RowFault};
-pub use parse::{MappingError, RowMapping};
+pub use encode::{EncodedRow, RowBuffer, RowFault};
+pub use parse::{ColumnType, MappingError, RowMapping};
 pub use plan::{PlanError, RowPlan};

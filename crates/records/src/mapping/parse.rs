@@ -1,104 +1,143 @@
-//! The mapping as its JSON text says it, before any file or table is known.
-
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::shard::{Shard, ShardError};
+use super::encode::check_cell;
 use crate::table::TableShape;
-use crate::value::{Members, Value, ValueError};
+use crate::value::Value;
 
-/// What separates the members of a set in a cell, unless the mapping says otherwise.
+/// What parts the elements of a set in a cell, unless the mapping says otherwise.
 const SET_DELIMITER: &str = "|";
+/// Digits to which a shard's number can be padded.
+const MAX_SHARD_WIDTH: usize = 9;
 
-/// The types that a column can have.
+/// What the text of a cell becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum ColumnType {
+pub enum ColumnType {
+    /// Text.
     S,
+    /// A number.
     N,
+    /// `true`, `false`, `1` or `0`, in any case.
     #[serde(rename = "BOOL")]
     Bool,
+    /// The null value, where the cell is `null` or `true`, in any case.
     #[serde(rename = "NULL")]
     Null,
+    /// Bytes, as standard base64.
     B,
+    /// A set of texts.
     #[serde(rename = "SS")]
-    StringSet,
+    Ss,
+    /// A set of numbers.
     #[serde(rename = "NS")]
-    NumberSet,
+    Ns,
+    /// Any value, as plain JSON.
     #[serde(rename = "JSON")]
     Json,
 }
 
-/// What the mapping says of one column.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct ColumnMapping {
+impl ColumnType {
+    pub(crate) const fn is_set(self) -> bool {
+        matches!(self, Self::Ss | Self::Ns)
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::S => "S",
+            Self::N => "N",
+            Self::Bool => "BOOL",
+            Self::Null => "NULL",
+            Self::B => "B",
+            Self::Ss => "SS",
+            Self::Ns => "NS",
+            Self::Json => "JSON",
+        })
+    }
+}
+
+/// Why a row mapping cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MappingError {
+    /// The text is not JSON, or has a member or a value that no mapping has; the message says where.
+    #[error("the row mapping cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A member contradicts itself or another one.
+    #[error("the row mapping's {member}: {reason}")]
+    Member {
+        /// The member, such as `columns.price`.
+        member: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// How rows become items, where they are not just texts: types, defaults, other names, constants and shards.
+///
+/// The default is the empty mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowMapping {
+    pub(crate) columns: Vec<(String, ColumnRule)>,
+    pub(crate) constants: Vec<(String, Value)>,
+    pub(crate) shards: Vec<(String, ShardRule)>,
+}
+
+/// What the mapping says about a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ColumnRule {
     pub(crate) kind: Option<ColumnType>,
     pub(crate) required: bool,
     pub(crate) default: Option<String>,
     pub(crate) rename: Option<String>,
     pub(crate) drop: bool,
-    pub(crate) delimiter: Option<String>,
+    pub(crate) delimiter: String,
 }
 
-impl ColumnMapping {
-    pub(crate) fn set_delimiter(&self) -> &str {
-        self.delimiter.as_deref().unwrap_or(SET_DELIMITER)
+impl Default for ColumnRule {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            required: false,
+            default: None,
+            rename: None,
+            drop: false,
+            delimiter: SET_DELIMITER.to_owned(),
+        }
     }
 }
 
-/// How the cells of a row become attributes. The default: every column is an attribute of its name, keys have the table's
-/// types, everything else is a string.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RowMapping {
-    pub(crate) columns: BTreeMap<String, ColumnMapping>,
-    pub(crate) constants: BTreeMap<String, Value>,
-    pub(crate) shards: BTreeMap<String, Shard>,
+/// An attribute that is computed from a column, to spread rows over `count` values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShardRule {
+    pub(crate) from: String,
+    pub(crate) count: u32,
+    pub(crate) format: Vec<FormatPiece>,
 }
 
-/// What is wrong with a mapping: which member, and what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MappingError {
-    /// Not JSON, or not an object of `columns`, `constants` and `shards`.
-    #[error("{0}: expected a JSON object with the members columns, constants and shards")]
-    Form(String),
-    /// A column's entry is wrong.
-    #[error("columns.{column}: {problem}")]
-    Column {
-        /// Column name.
-        column: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A constant is no value that DynamoDB can hold.
-    #[error("constants.{name}")]
-    Constant {
-        /// Attribute name.
-        name: String,
-        /// What is wrong with it.
-        #[source]
-        source: ValueError,
-    },
-    /// A shard's entry is wrong.
-    #[error("shards.{name}")]
-    Shard {
-        /// Attribute name.
-        name: String,
-        /// What is wrong with it.
-        #[source]
-        source: ShardError,
-    },
+/// A stretch of a shard's format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FormatPiece {
+    Text(String),
+    /// The shard's number, padded with zeros to this many digits.
+    Shard(usize),
+    Value,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MappingText<'a> {
-    #[serde(borrow, default)]
-    columns: Members<'a>,
-    #[serde(borrow, default)]
-    constants: Members<'a>,
-    #[serde(borrow, default)]
-    shards: Members<'a>,
+struct MappingText {
+    #[serde(default)]
+    columns: Members<Object<ColumnText>>,
+    #[serde(default)]
+    constants: Members<Box<RawValue>>,
+    #[serde(default)]
+    shards: Members<Object<ShardText>>,
 }
 
 #[derive(Deserialize)]
@@ -106,103 +145,252 @@ struct MappingText<'a> {
 struct ColumnText {
     #[serde(rename = "type")]
     kind: Option<ColumnType>,
-    #[serde(default)]
-    required: bool,
+    required: Option<bool>,
     default: Option<String>,
     rename: Option<String>,
-    #[serde(default)]
-    drop: bool,
+    drop: Option<bool>,
     delimiter: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShardText {
+    from: String,
+    count: u32,
+    format: String,
+}
+
 impl RowMapping {
-    /// Reads a mapping from its JSON text.
+    /// Parses a mapping's JSON. Refuses members that are unknown, there twice or contradict one another.
     pub fn parse(json: &str) -> Result<Self, MappingError> {
-        let text: MappingText<'_> =
-            serde_json::from_str(json).map_err(|error| MappingError::Form(error.to_string()))?;
+        let Object(text) = serde_json::from_str::<Object<MappingText>>(json)?;
+        let columns = each("columns", text.columns, |Object(column)| column.check())?;
+        let constants = each("constants", text.constants, |raw| {
+            Value::from_plain_json(raw.get()).map_err(|error| error.to_string())
+        })?;
+        let shards = each("shards", text.shards, |Object(shard)| shard.check())?;
         Ok(Self {
-            columns: collect(text.columns, parse_column)?,
-            constants: collect(text.constants, parse_constant)?,
-            shards: collect(text.shards, parse_shard)?,
+            columns,
+            constants,
+            shards,
         })
     }
 
-    /// The columns that a file has to have for the table's keys.
+    /// The columns that a file's header must have for this mapping and this table.
     pub fn wanted_columns(&self, table: &TableShape) -> Vec<String> {
-        table
+        let mut wanted: Vec<String> = Vec::new();
+        let mapped = self.columns.iter().map(|(name, _)| name);
+        let sharded = self.shards.iter().map(|(_, shard)| &shard.from);
+        let keys = table
             .keys()
             .map(|key| &key.name)
-            .filter(|name| !self.constants.contains_key(*name) && !self.shards.contains_key(*name))
-            .map(|name| {
-                let renamed = self
-                    .columns
-                    .iter()
-                    .find(|(_, column)| column.rename.as_ref() == Some(name));
-                renamed.map_or(name, |(column, _)| column).clone()
-            })
-            .collect()
+            .filter(|name| !self.makes(name));
+        for name in mapped.chain(sharded).chain(keys) {
+            if !wanted.contains(name) {
+                wanted.push(name.clone());
+            }
+        }
+        wanted
+    }
+
+    /// Whether the mapping says itself where an attribute comes from.
+    fn makes(&self, attribute: &String) -> bool {
+        let renamed = |(_, rule): &(String, ColumnRule)| rule.rename.as_ref() == Some(attribute);
+        self.columns.iter().any(renamed)
+            || self.constants.iter().any(|(name, _)| name == attribute)
+            || self.shards.iter().any(|(name, _)| name == attribute)
     }
 }
 
-fn collect<T>(
-    members: Members<'_>,
-    parse: impl Fn(&str, &RawValue) -> Result<T, MappingError>,
-) -> Result<BTreeMap<String, T>, MappingError> {
-    members
-        .0
-        .into_iter()
-        .map(|(name, value)| parse(&name, value).map(|parsed| (name, parsed)))
-        .collect()
+/// Checks the members of an object one by one.
+fn each<T, U>(
+    object: &str,
+    members: Members<T>,
+    check: impl Fn(T) -> Result<U, String>,
+) -> Result<Vec<(String, U)>, MappingError> {
+    let check_member = |(name, member): (String, T)| {
+        let checked = match name.is_empty() {
+            true => Err("a name is empty".to_owned()),
+            false => check(member),
+        };
+        match checked {
+            Ok(rule) => Ok((name, rule)),
+            Err(reason) => Err(MappingError::Member {
+                member: format!("{object}.{name}"),
+                reason,
+            }),
+        }
+    };
+    members.0.into_iter().map(check_member).collect()
 }
 
-fn parse_column(name: &str, value: &RawValue) -> Result<ColumnMapping, MappingError> {
-    let wrong = |problem: String| MappingError::Column {
-        column: name.to_owned(),
-        problem,
-    };
-    let text: ColumnText =
-        serde_json::from_str(value.get()).map_err(|error| wrong(error.to_string()))?;
-    let is_set = matches!(text.kind, Some(ColumnType::StringSet | ColumnType::NumberSet));
-    let problem = if text.drop
-        && (text.kind.is_some() || text.required || text.default.is_some() || text.rename.is_some() || text.delimiter.is_some())
-    {
-        Some("drop stands beside other members: expected drop alone, since a dropped column has no attribute")
-    } else if text.delimiter.is_some() && !is_set {
-        Some("delimiter without a set: expected it with type SS or NS only")
-    } else if text.delimiter.as_deref() == Some("") {
-        Some("delimiter is empty: expected at least one character")
-    } else if text.default.as_deref() == Some("") {
-        Some("default is empty: expected a value, since empty cells have no attribute")
-    } else if text.default.is_some() && text.required {
-        Some("required stands beside default: expected one of them, since a default fills every empty cell")
-    } else if text.rename.as_deref() == Some("") {
-        Some("rename is empty: expected an attribute name")
-    } else {
-        None
-    };
-    match problem {
-        Some(problem) => Err(wrong(problem.to_owned())),
-        None => Ok(ColumnMapping {
-            kind: text.kind,
-            required: text.required,
-            default: text.default,
-            rename: text.rename,
-            drop: text.drop,
-            delimiter: text.delimiter,
-        }),
+impl ColumnText {
+    fn check(self) -> Result<ColumnRule, String> {
+        let required = self.required.unwrap_or(false);
+        let drop = self.drop.unwrap_or(false);
+        let says_more = self.kind.is_some()
+            || self.required.is_some()
+            || self.default.is_some()
+            || self.rename.is_some()
+            || self.delimiter.is_some();
+        if drop && says_more {
+            return Err("a dropped column can have no other member".to_owned());
+        }
+        if required && self.default.is_some() {
+            return Err("a required column can have no default: it is never empty".to_owned());
+        }
+        if self.rename.as_deref() == Some("") {
+            return Err("rename is empty; use drop to leave the column out".to_owned());
+        }
+        if self.delimiter.is_some() && !self.kind.is_some_and(ColumnType::is_set) {
+            return Err("a delimiter needs the type SS or NS".to_owned());
+        }
+        if self.delimiter.as_deref() == Some("") {
+            return Err("the delimiter is empty".to_owned());
+        }
+        let rule = ColumnRule {
+            kind: self.kind,
+            required,
+            default: self.default,
+            rename: self.rename,
+            drop,
+            delimiter: self.delimiter.unwrap_or_else(|| SET_DELIMITER.to_owned()),
+        };
+        rule.check_default(rule.kind)?;
+        Ok(rule)
     }
 }
 
-fn parse_constant(name: &str, value: &RawValue) -> Result<Value, MappingError> {
-    Value::from_plain_json(value.get()).map_err(|source| MappingError::Constant {
-        name: name.to_owned(),
-        source,
-    })
+impl ColumnRule {
+    /// Whether the default would be a good cell of this type; without a type there is nothing to say yet.
+    pub(crate) fn check_default(&self, kind: Option<ColumnType>) -> Result<(), String> {
+        let Some(default) = &self.default else {
+            return Ok(());
+        };
+        if default.is_empty() {
+            return Err("the default is empty; leave it out, empty cells are dropped".to_owned());
+        }
+        let Some(kind) = kind else {
+            return Ok(());
+        };
+        check_cell(kind, &self.delimiter, default)
+            .map_err(|reason| format!("the default {default:?}: {reason}"))
+    }
 }
 
-fn parse_shard(name: &str, value: &RawValue) -> Result<Shard, MappingError> {
-    Shard::parse(value).map_err(|source| MappingError::Shard {
-        name: name.to_owned(),
-        source,
-    })
+impl ShardText {
+    fn check(self) -> Result<ShardRule, String> {
+        if self.count == 0 {
+            return Err("count is 0; there must be at least one shard".to_owned());
+        }
+        Ok(ShardRule {
+            format: parse_format(&self.format)?,
+            from: self.from,
+            count: self.count,
+        })
+    }
+}
+
+/// Parses a format such as `false#{shard:02}`.
+fn parse_format(format: &str) -> Result<Vec<FormatPiece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = format;
+    while let Some((text, behind)) = rest.split_once('{') {
+        if !text.is_empty() {
+            pieces.push(FormatPiece::Text(text.to_owned()));
+        }
+        let (placeholder, behind) = behind
+            .split_once('}')
+            .ok_or_else(|| format!("the format {format:?} has a {{ without a }}"))?;
+        pieces.push(parse_placeholder(placeholder).ok_or_else(|| {
+            format!(
+                "the format {format:?} has the unknown placeholder {{{placeholder}}}; there are {{shard}}, {{shard:02}} \
+                 (zeros up to a width of 1 to {MAX_SHARD_WIDTH}) and {{value}}"
+            )
+        })?);
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        pieces.push(FormatPiece::Text(rest.to_owned()));
+    }
+    match pieces.is_empty() {
+        true => Err("the format is empty".to_owned()),
+        false => Ok(pieces),
+    }
+}
+
+fn parse_placeholder(placeholder: &str) -> Option<FormatPiece> {
+    match placeholder {
+        "value" => Some(FormatPiece::Value),
+        "shard" => Some(FormatPiece::Shard(0)),
+        _ => {
+            let width: usize = placeholder.strip_prefix("shard:0")?.parse().ok()?;
+            (1..=MAX_SHARD_WIDTH)
+                .contains(&width)
+                .then_some(FormatPiece::Shard(width))
+        }
+    }
+}
+
+/// A struct that is an object and nothing else: without this, serde would also take an array of its members.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(ObjectVisitor(PhantomData))
+            .map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// The members of an object in their order, none of them twice.
+struct Members<T>(Vec<(String, T)>);
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(MembersVisitor(PhantomData))
+            .map(Self)
+    }
+}
+
+struct MembersVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
+    type Value = Vec<(String, T)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<(String, T)> = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if members.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(A::Error::custom(format_args!("{name:?} is there twice")));
+            }
+            members.push((name, map.next_value()?));
+        }
+        Ok(members)
+    }
 }

@@ -1,291 +1,420 @@
-//! The mapping for one file and one table: checked against the header and the keys.
+use super::parse::{ColumnRule, ColumnType, FormatPiece, RowMapping, ShardRule};
+use crate::json::write_string;
+use crate::table::{KeyType, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, TableShape};
+use crate::value::Value;
 
-use std::collections::HashMap;
-
-use super::parse::{ColumnMapping, ColumnType, RowMapping};
-use super::shard::Shard;
-use crate::number::Number;
-use crate::table::{KeyAttribute, KeyType, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, TableShape, check_key};
-use crate::value::{Value, write_string};
-
-/// How each row of a file becomes an item.
-#[derive(Debug, Clone)]
-pub struct RowPlan {
-    pub(super) columns: Vec<Column>,
-    pub(super) constants: Vec<Constant>,
-    pub(super) shards: Vec<ShardColumn>,
-    /// Types of the table's partition and sort key, in this order.
-    pub(super) keys: Vec<KeyType>,
-}
-
-/// What an attribute is for the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct KeyRole {
-    /// 0 for the partition key, 1 for the sort key of the table.
-    pub(super) table_key: Option<usize>,
-    /// Most bytes, if it is a key of the table or of an index.
-    pub(super) max_bytes: Option<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Attribute {
-    pub(super) name: String,
-    /// `"name":`, escaped.
-    pub(super) prefix: Vec<u8>,
-    pub(super) role: KeyRole,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Column {
-    /// Its name in the header.
-    pub(super) name: String,
-    /// Nothing if the column is dropped.
-    pub(super) attribute: Option<Attribute>,
-    pub(super) kind: ColumnType,
-    pub(super) required: bool,
-    pub(super) default: Option<String>,
-    pub(super) delimiter: String,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Constant {
-    pub(super) attribute: Attribute,
-    pub(super) item: Vec<u8>,
-    pub(super) plain: Vec<u8>,
-    pub(super) size: usize,
-    /// Its bytes in the canonical key, if it is a key of the table.
-    pub(super) key: Vec<u8>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct ShardColumn {
-    pub(super) attribute: Attribute,
-    pub(super) column: usize,
-    pub(super) shard: Shard,
-}
-
-/// Why a file cannot be read into a table with a mapping. One message says what was expected.
+/// Why the rows of a file cannot become items of a table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// The header has no columns.
+    #[error("the header is empty: expected a first line with the names of the columns")]
+    NoColumns,
     /// A column has no name.
-    #[error("column {0} of the header has no name: expected a name for every column")]
-    EmptyName(usize),
+    #[error("the header's column {column} has no name (columns: {columns})")]
+    UnnamedColumn {
+        /// Counted from 1.
+        column: usize,
+        /// The header.
+        columns: String,
+    },
     /// Two columns have one name.
-    #[error("columns {first} and {second} of the header are both called {name:?}: expected different names")]
-    DuplicateName {
+    #[error("the header has the column {name:?} twice, as columns {first} and {second}")]
+    DuplicateColumn {
         /// The name.
         name: String,
-        /// Number of the first column, from 1.
+        /// Counted from 1.
         first: usize,
-        /// Number of the second column, from 1.
+        /// Counted from 1.
         second: usize,
     },
-    /// The mapping speaks of a column that the file does not have.
-    #[error("the row mapping names the column {column:?}, which the file does not have: expected one of {header}")]
+    /// The mapping speaks of a column that the file has not.
+    #[error(
+        "the row mapping's {member} needs the column {name:?}, which the header has not (columns: {columns})"
+    )]
     UnknownColumn {
-        /// The column that the mapping names.
-        column: String,
-        /// The columns of the file.
-        header: String,
+        /// Where the mapping speaks of it.
+        member: String,
+        /// The column.
+        name: String,
+        /// The header.
+        columns: String,
     },
-    /// Two columns, constants or shards make one attribute.
-    #[error("the attribute {0:?} has two sources: expected each attribute to come from one column, constant or shard")]
-    TwoSources(String),
-    /// Nothing makes a key attribute.
-    #[error("the key attribute {name:?} (type {kind}) of the table {table} has no column: expected one of that name, or a row mapping that makes it; the file has {header}", kind = .kind.letter())]
-    MissingKey {
-        /// Attribute name.
+    /// An attribute would be written twice.
+    #[error("the attribute {name:?} comes from two places: {first} and {second}")]
+    TwoSources {
+        /// The attribute.
+        name: String,
+        /// One place.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Nothing gives the table's key.
+    #[error(
+        "the {key} {name:?} (type {kind}) of table {table} has no source: no column, constant or shard has that name (columns: {columns})"
+    )]
+    NoKey {
+        /// Which key.
+        key: &'static str,
+        /// The key attribute.
         name: String,
         /// Its type.
         kind: KeyType,
-        /// Table name.
+        /// The table.
         table: String,
-        /// The columns of the file.
-        header: String,
+        /// The header.
+        columns: String,
     },
-    /// A column's type cannot be a key's.
-    #[error("the attribute {name:?} is a key of {owner} with type {kind}: expected a row mapping that gives it that type", kind = .kind.letter())]
+    /// What gives a key has a type that the key has not.
+    #[error("{role} {name:?} has the type {kind}, but {place} gives it the type {given}")]
     KeyType {
-        /// Attribute name.
+        /// Which key.
+        role: String,
+        /// The key attribute.
         name: String,
-        /// The table or index.
-        owner: String,
-        /// The type that it has to have.
+        /// Its type.
         kind: KeyType,
+        /// What gives it.
+        place: String,
+        /// The type that it gives.
+        given: String,
     },
-    /// A default that no cell could have.
-    #[error("the default of the column {column:?}: {reason}")]
-    Default {
-        /// Column name.
-        column: String,
+    /// A constant cannot be a key.
+    #[error("{role} {name:?} cannot be the constant that the row mapping gives it: {reason}")]
+    KeyConstant {
+        /// Which key.
+        role: String,
+        /// The key attribute.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The mapping cannot be used with this table.
+    #[error("the row mapping's {member}: {reason}")]
+    Member {
+        /// The member, such as `columns.price`.
+        member: String,
         /// What is wrong with it.
         reason: String,
     },
 }
 
-/// A key attribute of the table or of an index.
-struct KeyUse<'a> {
-    attribute: &'a KeyAttribute,
-    owner: String,
-    role: KeyRole,
+/// How the rows of one file become items of one table.
+#[derive(Debug)]
+pub struct RowPlan {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) constants: Vec<Constant>,
+    pub(crate) constants_size: usize,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) partition: KeySource,
+    pub(crate) sort: Option<KeySource>,
+}
+
+/// What happens to a column.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: ColumnType,
+    pub(crate) delimiter: String,
+    pub(crate) required: bool,
+    pub(crate) default: Option<String>,
+    /// None if the column is dropped.
+    pub(crate) attribute: Option<Attribute>,
+}
+
+/// An attribute of the items.
+#[derive(Debug)]
+pub(crate) struct Attribute {
+    /// `,"name":`
+    pub(crate) member: Vec<u8>,
+    /// `,"name":{"S":`, where the value's type is known.
+    pub(crate) tagged_member: Vec<u8>,
+    pub(crate) name_len: usize,
+    pub(crate) key: Option<KeyRule>,
+}
+
+/// What a key asks of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyRule {
+    pub(crate) kind: KeyType,
+    /// The narrowest limit of the keys that the attribute is a part of.
+    pub(crate) max_bytes: usize,
+    /// Whether it is a part of the table's key, which every item has.
+    pub(crate) of_table: bool,
+    /// `the partition key`, `a key of index pending`
+    pub(crate) role: String,
+}
+
+/// A constant in both JSON forms, each with the comma before it.
+#[derive(Debug)]
+pub(crate) struct Constant {
+    pub(crate) item: Vec<u8>,
+    pub(crate) plain: Vec<u8>,
+}
+
+/// A shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) attribute: Attribute,
+    pub(crate) from: usize,
+    pub(crate) count: u32,
+    pub(crate) format: Vec<FormatPiece>,
+}
+
+/// Where a part of the canonical key comes from.
+#[derive(Debug)]
+pub(crate) enum KeySource {
+    Column(usize),
+    /// The part as it is.
+    Constant(Vec<u8>),
+    Shard(usize),
 }
 
 impl RowPlan {
     /// Plans the rows of a file with this header.
-    pub fn new(mapping: &RowMapping, header: &[&str], table: &TableShape) -> Result<Self, PlanError> {
-        let numbers = numbered_columns(header)?;
-        let listed = header.join(", ");
-        let unknown = |column: &str| PlanError::UnknownColumn {
-            column: column.to_owned(),
-            header: listed.clone(),
-        };
-        if let Some(column) = mapping.columns.keys().find(|name| !numbers.contains_key(name.as_str())) {
-            return Err(unknown(column));
+    ///
+    /// Fails if the header is not good, if the mapping does not fit it, or if the table's keys have no good source.
+    pub fn new(
+        mapping: &RowMapping,
+        header: &[&str],
+        table: &TableShape,
+    ) -> Result<Self, PlanError> {
+        check_header(header)?;
+        check_columns_exist(mapping, header)?;
+        check_sources(mapping, header)?;
+        let columns: Vec<Column> = header
+            .iter()
+            .map(|name| plan_column(name, mapping, table))
+            .collect::<Result<_, _>>()?;
+        let mut constants = Vec::new();
+        let mut constants_size = 0;
+        for (name, value) in &mapping.constants {
+            if let Some(rule) = key_rule(table, name) {
+                check_key_constant(&rule, name, value)?;
+            }
+            constants.push(plan_constant(name, value));
+            constants_size += name.len() + value.size();
         }
-        let uses = key_uses(table);
-        let columns: Result<Vec<Column>, PlanError> = header
-            .iter()
-            .map(|name| plan_column(name, mapping.columns.get(*name), &uses))
-            .collect();
-        let columns = columns?;
-        let constants: Result<Vec<Constant>, PlanError> = mapping
-            .constants
-            .iter()
-            .map(|(name, value)| plan_constant(name, value, &uses))
-            .collect();
-        let shards: Result<Vec<ShardColumn>, PlanError> = mapping
+        let shards: Vec<Shard> = mapping
             .shards
             .iter()
-            .map(|(name, shard)| {
-                let column = numbers.get(shard.from.as_str()).ok_or_else(|| unknown(&shard.from))?;
-                plan_shard(name, shard, *column, &uses)
-            })
-            .collect();
-        let plan = Self {
-            columns,
-            constants: constants?,
-            shards: shards?,
-            keys: table.keys().map(|key| key.kind).collect(),
-        };
-        plan.check_sources(table, &listed)?;
-        plan.check_defaults()?;
-        Ok(plan)
-    }
-
-    fn attributes(&self) -> impl Iterator<Item = &Attribute> {
-        let columns = self.columns.iter().filter_map(|column| column.attribute.as_ref());
-        let constants = self.constants.iter().map(|constant| &constant.attribute);
-        columns.chain(constants).chain(self.shards.iter().map(|shard| &shard.attribute))
-    }
-
-    fn check_sources(&self, table: &TableShape, header: &str) -> Result<(), PlanError> {
-        let mut names = std::collections::HashSet::new();
-        if let Some(twice) = self.attributes().find(|attribute| !names.insert(attribute.name.as_str())) {
-            return Err(PlanError::TwoSources(twice.name.clone()));
-        }
-        match table.keys().find(|key| !names.contains(key.name.as_str())) {
-            Some(key) => Err(PlanError::MissingKey {
-                name: key.name.clone(),
-                kind: key.kind,
+            .map(|(name, rule)| plan_shard(name, rule, &columns, table))
+            .collect::<Result<_, _>>()?;
+        let source = |key: &'static str, name: &str, kind: KeyType| {
+            key_source(name, mapping, header).ok_or_else(|| PlanError::NoKey {
+                key,
+                name: name.to_owned(),
+                kind,
                 table: table.name.clone(),
-                header: header.to_owned(),
-            }),
-            None => Ok(()),
-        }
+                columns: list(header),
+            })
+        };
+        let partition = source("partition key", &table.partition.name, table.partition.kind)?;
+        let sort = match &table.sort {
+            Some(key) => Some(source("sort key", &key.name, key.kind)?),
+            None => None,
+        };
+        Ok(Self {
+            columns,
+            constants,
+            constants_size,
+            shards,
+            partition,
+            sort,
+        })
     }
 
-    fn check_defaults(&self) -> Result<(), PlanError> {
-        for column in &self.columns {
-            if let Some(default) = &column.default {
-                column.check_cell(default).map_err(|reason| PlanError::Default {
-                    column: column.name.clone(),
-                    reason,
-                })?;
-            }
-        }
-        Ok(())
+    /// Number of columns of the file.
+    pub fn fields(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The name of a column, counted from 0; none if there is no such column.
+    pub fn column_name(&self, index: usize) -> Option<&str> {
+        self.columns.get(index).map(|column| column.name.as_str())
     }
 }
 
-fn numbered_columns<'a>(header: &[&'a str]) -> Result<HashMap<&'a str, usize>, PlanError> {
-    let mut numbers = HashMap::new();
+fn check_header(header: &[&str]) -> Result<(), PlanError> {
+    if header.is_empty() {
+        return Err(PlanError::NoColumns);
+    }
+    let mut seen = std::collections::HashMap::new();
     for (index, name) in header.iter().enumerate() {
         if name.is_empty() {
-            return Err(PlanError::EmptyName(index + 1));
+            return Err(PlanError::UnnamedColumn {
+                column: index + 1,
+                columns: list(header),
+            });
         }
-        if let Some(first) = numbers.insert(*name, index) {
-            return Err(PlanError::DuplicateName {
+        if let Some(first) = seen.insert(*name, index) {
+            return Err(PlanError::DuplicateColumn {
                 name: (*name).to_owned(),
                 first: first + 1,
                 second: index + 1,
             });
         }
     }
-    Ok(numbers)
+    Ok(())
 }
 
-fn key_uses(table: &TableShape) -> Vec<KeyUse<'_>> {
-    let limits = [MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES];
-    let of_table = table.keys().zip(limits).enumerate().map(|(index, (attribute, limit))| KeyUse {
-        attribute,
-        owner: format!("the table {}", table.name),
-        role: KeyRole {
-            table_key: Some(index),
-            max_bytes: Some(limit),
-        },
-    });
-    let of_indexes = table.indexes.iter().flat_map(|index| {
-        let partition = index.partition.iter().map(|attribute| (attribute, MAX_PARTITION_KEY_BYTES));
-        let sort = index.sort.iter().map(|attribute| (attribute, MAX_SORT_KEY_BYTES));
-        partition.chain(sort).map(|(attribute, limit)| KeyUse {
-            attribute,
-            owner: format!("the index {}", index.name),
-            role: KeyRole {
-                table_key: None,
-                max_bytes: Some(limit),
-            },
-        })
-    });
-    of_table.chain(of_indexes).collect()
-}
-
-/// The role of an attribute that is a key more than once is the strictest of them.
-fn role_of(name: &str, uses: &[KeyUse<'_>]) -> KeyRole {
-    let mut role = KeyRole::default();
-    for key in uses.iter().filter(|key| key.attribute.name == name) {
-        role.table_key = role.table_key.or(key.role.table_key);
-        role.max_bytes = match (role.max_bytes, key.role.max_bytes) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+fn check_columns_exist(mapping: &RowMapping, header: &[&str]) -> Result<(), PlanError> {
+    let columns = mapping
+        .columns
+        .iter()
+        .map(|(name, _)| (format!("columns.{name}"), name));
+    let shards = mapping
+        .shards
+        .iter()
+        .map(|(name, rule)| (format!("shards.{name}"), &rule.from));
+    match columns
+        .chain(shards)
+        .find(|(_, name)| !header.contains(&name.as_str()))
+    {
+        None => Ok(()),
+        Some((member, name)) => Err(PlanError::UnknownColumn {
+            member,
+            name: name.clone(),
+            columns: list(header),
+        }),
     }
-    role
 }
 
-fn attribute(name: &str, uses: &[KeyUse<'_>]) -> Attribute {
-    let mut prefix = Vec::new();
-    write_string(name, &mut prefix);
-    prefix.push(b':');
-    Attribute {
+fn check_sources(mapping: &RowMapping, header: &[&str]) -> Result<(), PlanError> {
+    let columns = header
+        .iter()
+        .filter_map(|column| Some((attribute_of(column, mapping)?, format!("column {column:?}"))));
+    let constants = mapping
+        .constants
+        .iter()
+        .map(|(name, _)| (name.as_str(), format!("constants.{name}")));
+    let shards = mapping
+        .shards
+        .iter()
+        .map(|(name, _)| (name.as_str(), format!("shards.{name}")));
+    let mut seen = std::collections::HashMap::new();
+    for (name, place) in columns.chain(constants).chain(shards) {
+        if let Some(first) = seen.insert(name, place.clone()) {
+            return Err(PlanError::TwoSources {
+                name: name.to_owned(),
+                first,
+                second: place,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The attribute that a column becomes; none if it is dropped.
+fn attribute_of<'a>(column: &'a str, mapping: &'a RowMapping) -> Option<&'a str> {
+    match rule_of(column, mapping) {
+        Some(rule) if rule.drop => None,
+        Some(rule) => Some(rule.rename.as_deref().unwrap_or(column)),
+        None => Some(column),
+    }
+}
+
+fn rule_of<'a>(column: &str, mapping: &'a RowMapping) -> Option<&'a ColumnRule> {
+    mapping
+        .columns
+        .iter()
+        .find(|(name, _)| name == column)
+        .map(|(_, rule)| rule)
+}
+
+fn key_source(attribute: &str, mapping: &RowMapping, header: &[&str]) -> Option<KeySource> {
+    if let Some(index) = header
+        .iter()
+        .position(|column| attribute_of(column, mapping) == Some(attribute))
+    {
+        return Some(KeySource::Column(index));
+    }
+    if let Some((_, value)) = mapping.constants.iter().find(|(name, _)| name == attribute) {
+        let part = TableShape::canonical_key_of_values(value, None);
+        return Some(KeySource::Constant(part));
+    }
+    mapping
+        .shards
+        .iter()
+        .position(|(name, _)| name == attribute)
+        .map(KeySource::Shard)
+}
+
+/// What the keys of a table and its indexes ask of an attribute; none if it is in no key.
+fn key_rule(table: &TableShape, attribute: &str) -> Option<KeyRule> {
+    let table_keys = std::iter::once((
+        &table.partition,
+        MAX_PARTITION_KEY_BYTES,
+        true,
+        "the partition key".to_owned(),
+    ))
+    .chain(
+        table
+            .sort
+            .as_ref()
+            .map(|key| (key, MAX_SORT_KEY_BYTES, true, "the sort key".to_owned())),
+    );
+    let index_keys = table.indexes.iter().flat_map(|index| {
+        let role = format!("a key of index {}", index.name);
+        let partition = index
+            .partition
+            .iter()
+            .map(|key| (key, MAX_PARTITION_KEY_BYTES));
+        let sort = index.sort.iter().map(|key| (key, MAX_SORT_KEY_BYTES));
+        partition
+            .chain(sort)
+            .map(move |(key, max_bytes)| (key, max_bytes, false, role.clone()))
+    });
+    let mut rule: Option<KeyRule> = None;
+    for (key, max_bytes, of_table, role) in table_keys.chain(index_keys) {
+        if key.name != attribute {
+            continue;
+        }
+        let rule = rule.get_or_insert(KeyRule {
+            kind: key.kind,
+            max_bytes,
+            of_table,
+            role,
+        });
+        rule.max_bytes = rule.max_bytes.min(max_bytes);
+    }
+    rule
+}
+
+fn plan_column(name: &str, mapping: &RowMapping, table: &TableShape) -> Result<Column, PlanError> {
+    let no_rule = ColumnRule::default();
+    let rule = rule_of(name, mapping).unwrap_or(&no_rule);
+    let attribute_name = attribute_of(name, mapping);
+    let key = attribute_name.and_then(|attribute| key_rule(table, attribute));
+    let kind = match (rule.kind, &key) {
+        (Some(kind), _) => kind,
+        (None, Some(key)) => column_type(key.kind),
+        (None, None) => ColumnType::S,
+    };
+    if let (Some(key), Some(attribute)) = (&key, attribute_name) {
+        check_key_type(key, attribute, kind == column_type(key.kind), || {
+            (
+                format!("the row mapping's columns.{name}"),
+                kind.to_string(),
+            )
+        })?;
+    }
+    rule.check_default(Some(kind))
+        .map_err(|reason| PlanError::Member {
+            member: format!("columns.{name}"),
+            reason,
+        })?;
+    Ok(Column {
         name: name.to_owned(),
-        prefix,
-        role: role_of(name, uses),
-    }
+        kind,
+        delimiter: rule.delimiter.clone(),
+        required: rule.required,
+        default: rule.default.clone(),
+        attribute: attribute_name.map(|attribute| plan_attribute(attribute, kind, key)),
+    })
 }
 
-fn key_use<'a>(name: &str, uses: &'a [KeyUse<'a>]) -> Option<&'a KeyUse<'a>> {
-    uses.iter().find(|key| key.attribute.name == name)
-}
-
-fn wrong_type(key: &KeyUse<'_>) -> PlanError {
-    PlanError::KeyType {
-        name: key.attribute.name.clone(),
-        owner: key.owner.clone(),
-        kind: key.attribute.kind,
-    }
-}
-
-fn column_type(kind: KeyType) -> ColumnType {
+const fn column_type(kind: KeyType) -> ColumnType {
     match kind {
         KeyType::S => ColumnType::S,
         KeyType::N => ColumnType::N,
@@ -293,65 +422,117 @@ fn column_type(kind: KeyType) -> ColumnType {
     }
 }
 
-fn plan_column(
-    name: &str,
-    mapping: Option<&ColumnMapping>,
-    uses: &[KeyUse<'_>],
-) -> Result<Column, PlanError> {
-    let default_mapping = ColumnMapping::default();
-    let mapping = mapping.unwrap_or(&default_mapping);
-    let attribute_name = mapping.rename.as_deref().unwrap_or(name);
-    let key = key_use(attribute_name, uses);
-    let kind = match (mapping.kind, key) {
-        (Some(kind), Some(key)) if kind != column_type(key.attribute.kind) => return Err(wrong_type(key)),
-        (Some(kind), _) => kind,
-        (None, Some(key)) => column_type(key.attribute.kind),
-        (None, None) => ColumnType::S,
-    };
-    Ok(Column {
-        name: name.to_owned(),
-        attribute: (!mapping.drop).then(|| attribute(attribute_name, uses)),
-        kind,
-        required: mapping.required,
-        default: mapping.default.clone(),
-        delimiter: mapping.set_delimiter().to_owned(),
+fn check_key_type(
+    key: &KeyRule,
+    attribute: &str,
+    fits: bool,
+    given: impl FnOnce() -> (String, String),
+) -> Result<(), PlanError> {
+    if fits {
+        return Ok(());
+    }
+    let (place, given) = given();
+    Err(PlanError::KeyType {
+        role: key.role.clone(),
+        name: attribute.to_owned(),
+        kind: key.kind,
+        place,
+        given,
     })
 }
 
-fn plan_constant(name: &str, value: &Value, uses: &[KeyUse<'_>]) -> Result<Constant, PlanError> {
-    let attribute = attribute(name, uses);
-    if let Some(key) = key_use(name, uses) {
-        let limit = attribute.role.max_bytes.unwrap_or(MAX_PARTITION_KEY_BYTES);
-        check_key(key.attribute, value, limit).map_err(|_| wrong_type(key))?;
+fn plan_attribute(name: &str, kind: ColumnType, key: Option<KeyRule>) -> Attribute {
+    let member = member(name);
+    let mut tagged_member = member.clone();
+    if kind != ColumnType::Json {
+        tagged_member.extend_from_slice(format!("{{\"{kind}\":").as_bytes());
     }
-    let (mut item, mut plain) = (Vec::new(), Vec::new());
+    Attribute {
+        member,
+        tagged_member,
+        name_len: name.len(),
+        key,
+    }
+}
+
+/// `,"name":`
+fn member(name: &str) -> Vec<u8> {
+    let mut member = vec![b','];
+    write_string(name, &mut member);
+    member.push(b':');
+    member
+}
+
+fn plan_constant(name: &str, value: &Value) -> Constant {
+    let mut item = member(name);
+    let mut plain = item.clone();
     value.write_dynamodb_json(&mut item);
     value.write_plain_json(&mut plain);
-    Ok(Constant {
-        size: name.len() + value.size(),
-        key: match value {
-            Value::S(text) => text.clone().into_bytes(),
-            Value::N(number) => Number::as_str(number).as_bytes().to_vec(),
-            _ => Vec::new(),
-        },
-        attribute,
-        item,
-        plain,
-    })
+    Constant { item, plain }
+}
+
+fn check_key_constant(key: &KeyRule, name: &str, value: &Value) -> Result<(), PlanError> {
+    let refuse = |reason: String| PlanError::KeyConstant {
+        role: key.role.clone(),
+        name: name.to_owned(),
+        reason,
+    };
+    match (key.kind, value) {
+        (KeyType::N, Value::N(_)) => Ok(()),
+        (KeyType::S, Value::S(text)) if text.is_empty() => Err(refuse("it is empty".to_owned())),
+        (KeyType::S, Value::S(text)) if text.len() > key.max_bytes => Err(refuse(format!(
+            "it has {} bytes; at most {} are allowed",
+            text.len(),
+            key.max_bytes
+        ))),
+        (KeyType::S, Value::S(_)) => Ok(()),
+        (kind, _) => Err(refuse(format!("it is not of the type {kind}"))),
+    }
 }
 
 fn plan_shard(
     name: &str,
-    shard: &Shard,
-    column: usize,
-    uses: &[KeyUse<'_>],
-) -> Result<ShardColumn, PlanError> {
-    match key_use(name, uses) {
-        Some(key) if key.attribute.kind != KeyType::S => Err(wrong_type(key)),
-        _ => Ok(ShardColumn {
-            attribute: attribute(name, uses),
-            column,
-            shard: shard.clone(),
-        }),
+    rule: &ShardRule,
+    columns: &[Column],
+    table: &TableShape,
+) -> Result<Shard, PlanError> {
+    let from = columns
+        .iter()
+        .position(|column| column.name == rule.from)
+        .expect("the header was checked for the columns of the mapping");
+    let kind = columns[from].kind;
+    if !matches!(kind, ColumnType::S | ColumnType::N) {
+        return Err(PlanError::Member {
+            member: format!("shards.{name}"),
+            reason: format!(
+                "a shard is computed from a column of type S or N, and {:?} has the type {kind}",
+                rule.from
+            ),
+        });
+    }
+    let key = key_rule(table, name);
+    if let Some(key) = &key {
+        check_key_type(key, name, key.kind == KeyType::S, || {
+            (
+                format!("the row mapping's shards.{name}"),
+                ColumnType::S.to_string(),
+            )
+        })?;
+    }
+    Ok(Shard {
+        attribute: plan_attribute(name, ColumnType::S, key),
+        from,
+        count: rule.count,
+        format: rule.format.clone(),
+    })
+}
+
+/// The header, for a message.
+fn list(header: &[&str]) -> String {
+    const MAX_CHARACTERS: usize = 500;
+    let all = header.join(", ");
+    match all.char_indices().nth(MAX_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &all[..end]),
+        None => all,
     }
 }

@@ -24,9 +24,7 @@ where
             // The service's own words say everything; its error types only repeat them.
             return StorageError::new(kind, operation, target, words(&error, status));
         }
-        SdkError::ConstructionFailure(_) => {
-            (ErrorKind::Internal, "the request could not be built")
-        }
+        SdkError::ConstructionFailure(_) => (ErrorKind::Internal, "the request could not be built"),
         SdkError::TimeoutError(_) => (ErrorKind::Unanswered, "no answer came in time"),
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             (ErrorKind::Internal, "the request could not be sent")
@@ -130,7 +128,11 @@ mod tests {
     fn the_code_decides_before_the_status() {
         let cases = [
             (Some("ThrottlingException"), 400, ErrorKind::Throttled),
-            (Some("ProvisionedThroughputExceededException"), 400, ErrorKind::Throttled),
+            (
+                Some("ProvisionedThroughputExceededException"),
+                400,
+                ErrorKind::Throttled,
+            ),
             (Some("RequestLimitExceeded"), 400, ErrorKind::Throttled),
             (Some("SlowDown"), 503, ErrorKind::Throttled),
             (None, 503, ErrorKind::Unanswered),

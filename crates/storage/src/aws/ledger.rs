@@ -152,7 +152,9 @@ fn row_of(mut item: DynamoItem) -> Result<LedgerRow, String> {
     let job = take_text(&mut item, "job").ok_or("the row has no job")?;
     let part = take_text(&mut item, "part").ok_or("the row has no part")?;
     let revision = match item.remove("revision") {
-        Some(AttributeValue::N(digits)) => digits.parse().map_err(|_| "its revision is no count")?,
+        Some(AttributeValue::N(digits)) => {
+            digits.parse().map_err(|_| "its revision is no count")?
+        }
         _ => return Err("the row has no revision".to_owned()),
     };
     let open = take_text(&mut item, "open");
@@ -171,5 +173,122 @@ fn take_text(item: &mut DynamoItem, name: &str) -> Option<String> {
     match item.remove(name) {
         Some(AttributeValue::S(text)) => Some(text),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::canned::{Answer, Canned};
+    use super::*;
+
+    fn row(revision: u64) -> LedgerRow {
+        let attributes = json!({
+            "processing_status": "IN_PROGRESS",
+            "rows_read": 18_446_744_073_709_551_615_u64,
+            "offset": -5,
+            "nothing": null,
+            "checkpoint": {"line": 50_001, "parts": ["a", ""], "last": false},
+        });
+        LedgerRow {
+            job: "ingest/inbox/k.csv#0055".to_owned(),
+            part: "object".to_owned(),
+            revision,
+            open: Some("ingest".to_owned()),
+            attributes: attributes.as_object().unwrap().clone(),
+        }
+    }
+
+    const STORED: &str = r#"{"job":{"S":"ingest/inbox/k.csv#0055"},"part":{"S":"object"},"revision":{"N":"2"},
+        "open":{"S":"ingest"},"processing_status":{"S":"IN_PROGRESS"},"rows_read":{"N":"18446744073709551615"},
+        "offset":{"N":"-5"},"nothing":{"NULL":true},
+        "checkpoint":{"M":{"line":{"N":"50001"},"parts":{"L":[{"S":"a"},{"S":""}]},"last":{"BOOL":false}}}}"#;
+
+    fn condition_failed(item: &str) -> Answer {
+        Answer::new(
+            400,
+            format!(
+                r#"{{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                    "message":"The conditional request failed","Item":{item}}}"#
+            ),
+        )
+    }
+
+    async fn ledger(answers: Vec<Answer>) -> (Canned, AwsLedger) {
+        let server = Canned::start(answers).await;
+        let ledger = server.clients().await.ledger("ledger");
+        (server, ledger)
+    }
+
+    #[tokio::test]
+    async fn a_row_comes_back_as_it_was_written() {
+        let (server, ledger) = ledger(vec![
+            Answer::new(200, "{}"),
+            Answer::new(200, format!(r#"{{"Item":{STORED}}}"#)),
+            Answer::new(200, "{}"),
+        ])
+        .await;
+        ledger.write(&row(2)).await.unwrap();
+        let read = ledger.read("ingest/inbox/k.csv#0055", "object").await;
+        assert_eq!(read.unwrap(), Some(row(2)));
+        assert_eq!(ledger.read("other", "object").await.unwrap(), None);
+
+        let asked = server.asked();
+        let sent: Value = serde_json::from_str(&asked[0].body).unwrap();
+        let stored: Value = serde_json::from_str(STORED).unwrap();
+        assert_eq!(sent["Item"], stored);
+        assert_eq!(sent["ConditionExpression"], "#revision = :before");
+        assert_eq!(
+            sent["ExpressionAttributeValues"],
+            json!({":before": {"N": "1"}})
+        );
+        assert_eq!(sent["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+        let read: Value = serde_json::from_str(&asked[1].body).unwrap();
+        assert_eq!(read["ConsistentRead"], true);
+    }
+
+    #[tokio::test]
+    async fn the_first_revision_wants_no_row_there() {
+        let (server, ledger) = ledger(vec![Answer::new(200, "{}")]).await;
+        ledger.write(&row(1)).await.unwrap();
+        let sent: Value = serde_json::from_str(&server.asked()[0].body).unwrap();
+        assert_eq!(sent["ConditionExpression"], "attribute_not_exists(job)");
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_recognised_and_another_is_a_conflict() {
+        let other = STORED.replace("IN_PROGRESS", "COMPLETED");
+        let (server, ledger) = ledger(vec![
+            Answer::none(),
+            condition_failed(STORED),
+            condition_failed(&other),
+        ])
+        .await;
+        ledger.write(&row(2)).await.unwrap();
+        assert_eq!(server.asked().len(), 2);
+        let error = ledger.write(&row(2)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(server.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn every_page_of_the_index_is_read() {
+        let page = |n: u8, more: &str| {
+            Answer::new(
+                200,
+                format!(
+                    r#"{{"Items":[{{"open":{{"S":"ingest"}},"job":{{"S":"j{n}"}},"part":{{"S":"object"}}}}]{more}}}"#
+                ),
+            )
+        };
+        let more =
+            r#","LastEvaluatedKey":{"job":{"S":"j1"},"part":{"S":"object"},"open":{"S":"ingest"}}"#;
+        let (server, ledger) = ledger(vec![page(1, more), page(2, "")]).await;
+        let key = |n: u8| (format!("j{n}"), "object".to_owned());
+        assert_eq!(ledger.open_jobs("ingest").await.unwrap(), [key(1), key(2)]);
+        let asked: Value = serde_json::from_str(&server.asked()[1].body).unwrap();
+        assert_eq!(asked["IndexName"], OPEN_INDEX);
+        assert_eq!(asked["ExclusiveStartKey"]["job"], json!({"S": "j1"}));
     }
 }

@@ -91,7 +91,8 @@ impl AwsClients {
     async fn check(&self) -> Result<(), StorageError> {
         use aws_sdk_s3::config::ProvideCredentials;
 
-        if self.config.region().is_none() {
+        let region = self.config.region().map(|region| region.as_ref());
+        if region.unwrap_or_default().is_empty() {
             return Err(StorageError::new(
                 ErrorKind::Refused,
                 "connect",
@@ -99,7 +100,8 @@ impl AwsClients {
                 "no region is set: set AWS_REGION",
             ));
         }
-        let denied = |message: &str| StorageError::new(ErrorKind::Denied, "connect", "AWS", message);
+        let denied =
+            |message: &str| StorageError::new(ErrorKind::Denied, "connect", "AWS", message);
         let provider = self
             .config
             .credentials_provider()

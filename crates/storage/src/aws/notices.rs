@@ -37,3 +37,32 @@ impl Notices for AwsQueue {
             .map_err(|error| storage_error("SendMessage", &self.url, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::canned::{Answer, Canned};
+    use super::*;
+    use crate::ErrorKind;
+
+    #[tokio::test]
+    async fn a_message_is_sent_to_the_queue_and_a_missing_queue_is_not_found() {
+        let server = Canned::start(vec![
+            Answer::new(200, r#"{"MD5OfMessageBody":"x","MessageId":"m"}"#),
+            Answer::new(
+                400,
+                r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"gone"}"#,
+            ),
+        ])
+        .await;
+        let queue = server
+            .clients()
+            .await
+            .queue("http://127.0.0.1:1/123456789012/failures");
+        queue.send(r#"{"job":"j"}"#).await.unwrap();
+        let error = queue.send("again").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let sent: serde_json::Value = serde_json::from_str(&server.asked()[0].body).unwrap();
+        assert_eq!(sent["QueueUrl"], "http://127.0.0.1:1/123456789012/failures");
+        assert_eq!(sent["MessageBody"], r#"{"job":"j"}"#);
+    }
+}

@@ -113,7 +113,12 @@ fn left_over(
     answer: BatchWriteItemOutput,
 ) -> Result<Vec<usize>, StorageError> {
     let mut positions = Vec::new();
-    for request in answer.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests) {
+    for request in answer
+        .unprocessed_items
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, requests)| requests)
+    {
         let position = key_of(table, request)
             .and_then(|key| items.iter().position(|put| put.key == key))
             .ok_or_else(|| {
@@ -228,4 +233,218 @@ fn key_types(definitions: &[AttributeDefinition]) -> Result<HashMap<&str, KeyTyp
             Ok((definition.attribute_name.as_str(), kind))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::canned::{Answer, Canned};
+    use super::*;
+
+    fn key(name: &str, kind: KeyType) -> KeyAttribute {
+        KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        }
+    }
+
+    fn shape() -> TableShape {
+        TableShape {
+            name: "offers".to_owned(),
+            partition: key("account", KeyType::S),
+            sort: Some(key("n", KeyType::N)),
+            indexes: Vec::new(),
+        }
+    }
+
+    fn put(n: &str) -> PutItem {
+        let json = format!(
+            r#"{{"account":{{"S":"a \"quoted\" ä"}},"n":{{"N":"{n}"}},"x":{{"NS":["1","2"]}}}}"#
+        );
+        let item = records::item_from_dynamodb_json(json.as_bytes()).unwrap();
+        PutItem {
+            key: shape().canonical_key(&item).unwrap().into(),
+            item: json.into(),
+        }
+    }
+
+    fn handed_back(numbers: &[&str]) -> Answer {
+        let requests: Vec<_> = numbers
+            .iter()
+            .map(|n| json!({"PutRequest": {"Item": {"account": {"S": "a \"quoted\" ä"}, "n": {"N": n}}}}))
+            .collect();
+        let body = json!({"UnprocessedItems": {"offers": requests}});
+        Answer::new(200, body.to_string())
+    }
+
+    async fn put_against(answer: Answer) -> (Result<Vec<usize>, StorageError>, Canned) {
+        let server = Canned::start(vec![answer, Answer::new(200, "{}")]).await;
+        let tables = server.clients().await.tables();
+        let answer = tables
+            .put_batch(&shape(), &[put("1"), put("2.50"), put("3")])
+            .await;
+        (answer, server)
+    }
+
+    #[tokio::test]
+    async fn the_request_carries_every_item_and_its_length() {
+        let (answer, server) = put_against(Answer::new(200, r#"{"UnprocessedItems":{}}"#)).await;
+        assert_eq!(answer.unwrap(), Vec::<usize>::new());
+
+        let asked = server.asked();
+        let [request] = &asked[..] else {
+            panic!("one request was expected: {asked:?}");
+        };
+        assert_eq!(
+            request.header("x-amz-target"),
+            Some("DynamoDB_20120810.BatchWriteItem")
+        );
+        let length = request.header("content-length").unwrap();
+        assert_eq!(length, request.body.len().to_string());
+        assert!(
+            request
+                .header("authorization")
+                .unwrap()
+                .contains("content-length")
+        );
+        let sent: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+        let expected: Vec<serde_json::Value> = [put("1"), put("2.50"), put("3")]
+            .iter()
+            .map(|put| {
+                let item: serde_json::Value = serde_json::from_slice(&put.item).unwrap();
+                json!({"PutRequest": {"Item": item}})
+            })
+            .collect();
+        assert_eq!(sent, json!({"RequestItems": {"offers": expected}}));
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_back_is_found_whatever_its_spelling() {
+        let (answer, _) = put_against(handed_back(&["3.0", "2.5"])).await;
+        assert_eq!(answer.unwrap(), [1, 2]);
+
+        let (answer, _) = put_against(handed_back(&["1", "2.5", "3"])).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Throttled);
+
+        let (answer, _) = put_against(handed_back(&["4"])).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Internal);
+    }
+
+    #[tokio::test]
+    async fn errors_have_their_kind_and_are_not_retried() {
+        let refusal = |code: &str| {
+            Answer::new(
+                400,
+                format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"m"}}"#),
+            )
+        };
+        let cases = [
+            (
+                Answer::new(400, include_str!("fixtures/throttling-exception.json")),
+                ErrorKind::Throttled,
+            ),
+            (
+                Answer::new(
+                    400,
+                    include_str!("fixtures/provisioned-throughput-exceeded-exception.json"),
+                ),
+                ErrorKind::Throttled,
+            ),
+            (refusal("RequestLimitExceeded"), ErrorKind::Throttled),
+            (refusal("ValidationException"), ErrorKind::Refused),
+            (
+                refusal("ItemCollectionSizeLimitExceededException"),
+                ErrorKind::Refused,
+            ),
+            (refusal("AccessDeniedException"), ErrorKind::Denied),
+            (refusal("UnrecognizedClientException"), ErrorKind::Denied),
+            (refusal("ExpiredTokenException"), ErrorKind::Denied),
+            (refusal("ResourceNotFoundException"), ErrorKind::NotFound),
+            (
+                Answer::new(
+                    500,
+                    r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#,
+                ),
+                ErrorKind::Unanswered,
+            ),
+            (Answer::new(503, "<html>busy</html>"), ErrorKind::Unanswered),
+            (Answer::new(200, "not JSON"), ErrorKind::Unanswered),
+            (
+                Answer::new(200, r#"{"UnprocessedItems":{}}"#).cut_at(9),
+                ErrorKind::Unanswered,
+            ),
+            (Answer::none(), ErrorKind::Unanswered),
+        ];
+        for (number, (answer, expected)) in cases.into_iter().enumerate() {
+            let (answer, server) = put_against(answer).await;
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), expected, "case {number}: {error}");
+            assert_eq!(server.asked().len(), 1, "case {number} was retried");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_throttle_says_which_table_or_index_is_the_narrow_one() {
+        let sample = include_str!("fixtures/provisioned-throughput-exceeded-exception.json");
+        let (answer, _) = put_against(Answer::new(400, sample)).await;
+        let message = answer.unwrap_err().to_string();
+        assert!(
+            message.contains("TableWriteProvisionedThroughputExceeded"),
+            "{message}"
+        );
+        assert!(message.contains("table/t"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn keys_of_table_and_indexes_are_described_and_a_failure_is_retried() {
+        let attribute =
+            |name: &str, kind: &str| json!({"AttributeName": name, "AttributeType": kind});
+        let role = |name: &str, role: &str| json!({"AttributeName": name, "KeyType": role});
+        let description = json!({"Table": {
+            "TableName": "offers",
+            "AttributeDefinitions": [
+                attribute("account", "S"), attribute("n", "N"), attribute("marker", "S"),
+                attribute("day", "N"), attribute("hash", "B"),
+            ],
+            "KeySchema": [role("account", "HASH"), role("n", "RANGE")],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": "pending",
+                "KeySchema": [role("marker", "HASH"), role("day", "HASH"), role("hash", "RANGE")],
+            }],
+            "LocalSecondaryIndexes": [{
+                "IndexName": "by-hash",
+                "KeySchema": [role("account", "HASH"), role("hash", "RANGE")],
+            }],
+        }});
+        let server = Canned::start(vec![
+            Answer::new(500, "{}"),
+            Answer::new(200, description.to_string()),
+            Answer::new(
+                400,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table"}"#,
+            ),
+        ])
+        .await;
+        let tables = server.clients().await.tables();
+        let expected = TableShape {
+            indexes: vec![
+                IndexShape {
+                    name: "pending".to_owned(),
+                    partition: vec![key("marker", KeyType::S), key("day", KeyType::N)],
+                    sort: vec![key("hash", KeyType::B)],
+                },
+                IndexShape {
+                    name: "by-hash".to_owned(),
+                    partition: vec![key("account", KeyType::S)],
+                    sort: vec![key("hash", KeyType::B)],
+                },
+            ],
+            ..shape()
+        };
+        assert_eq!(tables.describe("offers").await.unwrap(), expected);
+        let error = tables.describe("orders").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(server.asked().len(), 3);
+    }
 }

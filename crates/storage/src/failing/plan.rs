@@ -163,7 +163,12 @@ impl FaultPlan {
     /// If the rates are over 1,000 together.
     pub fn at_random(&self, operation: &'static str, rates: Rates) {
         assert!(
-            rates.faults(operation).iter().map(|(rate, _)| rate).sum::<u32>() <= 1000,
+            rates
+                .faults(operation)
+                .iter()
+                .map(|(rate, _)| rate)
+                .sum::<u32>()
+                <= 1000,
             "rates are parts of 1,000 calls"
         );
         self.lock().rates.insert(operation, rates);

@@ -130,6 +130,9 @@ impl<T: TableStore> Failing<T> {
 
     async fn arrive(&self, late: &[LateBatch]) {
         for batch in late {
+            if self.plan.refuses(&batch.items) {
+                continue;
+            }
             // Nobody waits for this answer.
             let _ = self.inner.put_batch(&batch.table, &batch.items).await;
         }
@@ -220,7 +223,9 @@ impl<T: TableStore> Failing<T> {
             Ok(at) => !left.contains(&at),
             Err(_) => false,
         };
-        Ok((0..items.len()).filter(|position| !written(position)).collect())
+        Ok((0..items.len())
+            .filter(|position| !written(position))
+            .collect())
     }
 }
 
@@ -276,12 +281,16 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
         opened.content = match fault {
             Some(Fault::BodyError(after)) => cut(opened.content, after)
                 .chain(stream::once(async {
-                    Err(injected(ErrorKind::Unanswered, OPERATION, "the body broke off"))
+                    Err(injected(
+                        ErrorKind::Unanswered,
+                        OPERATION,
+                        "the body broke off",
+                    ))
                 }))
                 .boxed_local(),
-            Some(Fault::BodyStall(after)) => {
-                cut(opened.content, after).chain(stream::pending()).boxed_local()
-            }
+            Some(Fault::BodyStall(after)) => cut(opened.content, after)
+                .chain(stream::pending())
+                .boxed_local(),
             Some(Fault::BodyEnd(after)) => cut(opened.content, after),
             _ => opened.content,
         };
@@ -289,12 +298,16 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
     }
 
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        self.run("PutObject", self.inner.put(bucket, key, body)).await
+        self.run("PutObject", self.inner.put(bucket, key, body))
+            .await
     }
 
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
-        self.run("CreateMultipartUpload", self.inner.begin_upload(bucket, key))
-            .await
+        self.run(
+            "CreateMultipartUpload",
+            self.inner.begin_upload(bucket, key),
+        )
+        .await
     }
 
     async fn upload_part(
@@ -325,11 +338,13 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
     }
 
     async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, StorageError> {
-        self.run("ListObjectsV2", self.inner.list(bucket, prefix)).await
+        self.run("ListObjectsV2", self.inner.list(bucket, prefix))
+            .await
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> Result<(), StorageError> {
-        self.run("DeleteObject", self.inner.delete(bucket, key)).await
+        self.run("DeleteObject", self.inner.delete(bucket, key))
+            .await
     }
 }
 

@@ -74,7 +74,13 @@ async fn a_fault_before_leaves_the_store_alone_and_one_after_does_not() {
     assert_eq!(kind(second), Some(ErrorKind::Unanswered));
     assert_eq!(ids(&store), ["0", "1"]);
 
-    assert!(store.put_batch(&shape(), &batch(3)).await.unwrap().is_empty());
+    assert!(
+        store
+            .put_batch(&shape(), &batch(3))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(plan.count("BatchWriteItem"), 3);
 }
 
@@ -129,7 +135,10 @@ async fn what_a_dead_process_left_on_the_wire_reaches_the_next_one() {
     let plan = FaultPlan::seeded(1);
     let store = tables(&plan);
     plan.crash_at(2, Crash::Late(Landing::AfterBatches(1)));
-    store.put_batch(&shape(), &[put("a", "first")]).await.unwrap();
+    store
+        .put_batch(&shape(), &[put("a", "first")])
+        .await
+        .unwrap();
     let died = store.put_batch(&shape(), &[put("a", "late")]).await;
     assert_eq!(kind(died), Some(ErrorKind::Unanswered));
     plan.crashed().await;
@@ -192,7 +201,10 @@ async fn a_disliked_item_refuses_its_whole_batch() {
         .await;
     assert_eq!(kind(refused), Some(ErrorKind::Refused));
     assert!(ids(&store).is_empty());
-    store.put_batch(&shape(), &[put("a", "good")]).await.unwrap();
+    store
+        .put_batch(&shape(), &[put("a", "good")])
+        .await
+        .unwrap();
     assert_eq!(ids(&store), ["a"]);
 }
 
@@ -278,11 +290,23 @@ async fn one_plan_counts_the_operations_of_every_port() {
     ledger.write(&row).await.unwrap();
     objects.list("lake", "").await.unwrap();
     queue.send("m").await.unwrap();
-    assert_eq!(kind(objects.delete("lake", "k").await), Some(ErrorKind::Unanswered));
-    assert_eq!(kind(ledger.read("j", "p").await), Some(ErrorKind::Unanswered));
+    assert_eq!(
+        kind(objects.delete("lake", "k").await),
+        Some(ErrorKind::Unanswered)
+    );
+    assert_eq!(
+        kind(ledger.read("j", "p").await),
+        Some(ErrorKind::Unanswered)
+    );
     assert_eq!(
         plan.log(),
-        ["PutObject", "PutItem", "ListObjectsV2", "SendMessage", "DeleteObject"]
+        [
+            "PutObject",
+            "PutItem",
+            "ListObjectsV2",
+            "SendMessage",
+            "DeleteObject"
+        ]
     );
     assert_eq!(objects.inner().content("lake", "k"), None);
     let object = ObjectId {
@@ -291,5 +315,8 @@ async fn one_plan_counts_the_operations_of_every_port() {
         version: None,
         etag: None,
     };
-    assert_eq!(kind(objects.open(&object, 0).await), Some(ErrorKind::Unanswered));
+    assert_eq!(
+        kind(objects.open(&object, 0).await),
+        Some(ErrorKind::Unanswered)
+    );
 }

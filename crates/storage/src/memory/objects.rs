@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_parts_are_refused_except_the_last() {
+    async fn parts_that_s3_would_not_join_are_refused() {
         let store = store();
         let upload = store.begin_upload("plain", "k").await.unwrap();
         let small = store
@@ -562,12 +562,21 @@ mod tests {
             .upload_part(&upload, 2, Bytes::from_static(b"last"))
             .await
             .unwrap();
-        let error = store
-            .complete_upload(&upload, vec![small, last.clone()])
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Refused);
-        assert_eq!(store.open_uploads(), [upload.clone()]);
+        let unknown = UploadedPart {
+            number: 3,
+            ..last.clone()
+        };
+        for parts in [
+            vec![small.clone(), last.clone()],
+            vec![last.clone(), small],
+            vec![last.clone(), last.clone()],
+            vec![unknown],
+            vec![],
+        ] {
+            let error = store.complete_upload(&upload, parts).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused);
+        }
+        assert_eq!(store.open_uploads(), std::slice::from_ref(&upload));
         store.complete_upload(&upload, vec![last]).await.unwrap();
         assert_eq!(store.content("plain", "k").unwrap(), "last");
         assert!(store.open_uploads().is_empty());

@@ -2,22 +2,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use records::{
-    IndexShape, Item, KeyAttribute, KeyType, MAX_ITEM_BYTES, TableShape, Value,
+    IndexShape, Item, KeyAttribute, KeyType, MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES,
+    MAX_SORT_KEY_BYTES, TableShape, Value,
 };
 
 use crate::{ErrorKind, PutItem, StorageError, TableStore};
 
-/// DynamoDB's quotas: operations and bytes of a BatchWriteItem, bytes of index keys.
+/// DynamoDB's quotas of a BatchWriteItem.
 const MAX_BATCH_ITEMS: usize = 25;
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
-const MAX_PARTITION_KEY_BYTES: usize = 2048;
-const MAX_SORT_KEY_BYTES: usize = 1024;
 
 /// Tables in memory. A batch with anything wrong in it is refused as a whole, as DynamoDB does.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTables {
     tables: Arc<Mutex<BTreeMap<String, Table>>>,
 }
+
+/// An item after its canonical key.
+type KeyedItem = (Vec<u8>, Item);
 
 #[derive(Debug)]
 struct Table {
@@ -129,7 +131,7 @@ fn no_table(operation: &'static str, table: &str) -> StorageError {
 fn check_batch(
     shape: &TableShape,
     items: &[PutItem],
-) -> Result<Vec<(Vec<u8>, Item)>, (ErrorKind, String)> {
+) -> Result<Vec<KeyedItem>, (ErrorKind, String)> {
     let refused = |fault: String| (ErrorKind::Refused, fault);
     if !(1..=MAX_BATCH_ITEMS).contains(&items.len()) {
         let fault = format!(
@@ -183,6 +185,9 @@ fn check_item(shape: &TableShape, item: &Item) -> Result<Vec<u8>, String> {
         if name.is_empty() {
             return Err("an attribute has no name".to_owned());
         }
+        if value.depth() > MAX_DEPTH {
+            return Err(format!("{name} is nested deeper than {MAX_DEPTH} levels"));
+        }
         check_sets(name, value)?;
     }
     Ok(key)
@@ -209,7 +214,7 @@ fn check_index_key(key: &KeyAttribute, value: &Value, max_bytes: usize) -> Resul
         (KeyType::S, Value::S(text)) => text.len(),
         (KeyType::B, Value::B(bytes)) => bytes.len(),
         (KeyType::N, Value::N(_)) => return Ok(()),
-        (wanted, _) => return Err(format!("the value is not of type {}", wanted.letter())),
+        (wanted, _) => return Err(format!("the value is not of type {wanted:?}")),
     };
     match bytes {
         0 => Err("the value is empty".to_owned()),
@@ -383,7 +388,11 @@ mod tests {
             r#"{"account":{"S":"a"},"offer":{"N":"123456789012345678901234567890123456789"}}"#,
             r#"{"account":{"S":"a"},"offer":{"N":"1"},"x":{"SS":[]}}"#,
         ] {
-            assert_eq!(kind_of(&[put(json)]).await, Some(ErrorKind::Refused), "{json}");
+            assert_eq!(
+                kind_of(&[put(json)]).await,
+                Some(ErrorKind::Refused),
+                "{json}"
+            );
         }
     }
 

@@ -1,0 +1,228 @@
+//! An HTTP server on 127.0.0.1 that plays the parts of S3, DynamoDB, SQS and the Lambda Runtime API that one function process
+//! needs, and counts what it gets. Signatures are not looked at.
+
+mod answer;
+mod dynamodb;
+mod invocation;
+mod s3;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::digest::Digest;
+use answer::{Answer, AnswerBody};
+
+/// The table that items go into. Its keys are the strings `account` and `offer_id`.
+pub const TABLE: &str = "offers";
+/// The ledger, a table with the keys `job` and `part` and the index `open-jobs`.
+pub const LEDGER_TABLE: &str = "ledger";
+/// The bucket that holds the one object there is.
+pub const INBOX_BUCKET: &str = "inbox";
+/// Key of that object.
+pub const OBJECT_KEY: &str = "offers.csv";
+/// A bucket that takes everything and keeps nothing.
+pub const LAKE_BUCKET: &str = "lake";
+
+/// What the endpoint is to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file that is the object `inbox/offers.csv`.
+    pub object: PathBuf,
+    /// How long BatchWriteItem takes to answer.
+    pub delay: Duration,
+    /// Percentage of the items that are handed back as unprocessed; below 100.
+    pub handed_back_percent: u8,
+    /// Deadline of the invocation, in milliseconds since 1970.
+    pub deadline_ms: u64,
+}
+
+/// What the endpoint got.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Items that BatchWriteItem accepted.
+    pub written: Digest,
+    /// BatchWriteItem requests that were answered with success.
+    pub batches: u64,
+    /// Items that were handed back as unprocessed.
+    pub handed_back: u64,
+    /// Bytes of the object that were sent.
+    pub object_bytes: u64,
+    /// Bytes of finished uploads.
+    pub uploaded_bytes: u64,
+    /// Lines of finished uploads under `json-copy/` in the lake.
+    pub backup_lines: u64,
+    /// Rows written to the ledger.
+    pub ledger_writes: u64,
+    /// Messages sent to a queue.
+    pub messages: u64,
+    /// Requests that were answered with an error.
+    pub refused: u64,
+    /// The last such answer.
+    pub last_refusal: Option<String>,
+    /// What the function answered to its event, or said when it failed.
+    pub function_answer: Option<Value>,
+}
+
+/// The server, bound to a free port.
+#[derive(Debug)]
+pub struct Endpoint {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// A view of a running endpoint.
+#[derive(Debug, Clone)]
+pub struct Observer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    object: s3::StoredObject,
+    state: Mutex<State>,
+    function_is_idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: Counts,
+    percent_to_hand_back: u32,
+    ledger: dynamodb::LedgerRows,
+    uploads: s3::Uploads,
+    event_is_given: bool,
+}
+
+impl Endpoint {
+    /// Binds a free port on 127.0.0.1.
+    ///
+    /// # Errors
+    /// If there is no port, or the object's file cannot be read.
+    pub async fn bind(settings: Settings) -> io::Result<Self> {
+        let object = s3::StoredObject::of_file(&settings.object)?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let shared = Shared {
+            settings,
+            object,
+            state: Mutex::default(),
+            function_is_idle: Notify::new(),
+        };
+        Ok(Self {
+            listener,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the socket does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// A view that outlives the call of [`Endpoint::serve`].
+    pub fn observer(&self) -> Observer {
+        Observer(Arc::clone(&self.shared))
+    }
+
+    /// Answers requests until it is dropped.
+    ///
+    /// # Errors
+    /// If no connection can be accepted any more.
+    pub async fn serve(self) -> io::Result<()> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(serve_connection(stream, Arc::clone(&self.shared)));
+        }
+    }
+}
+
+impl Observer {
+    /// What has come so far.
+    pub fn counts(&self) -> Counts {
+        self.0.state().counts.clone()
+    }
+
+    /// Waits until the function has answered its event and asks for the next one.
+    pub async fn function_is_idle(&self) {
+        self.0.function_is_idle.notified().await;
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The counts of a request that panicked are still counts.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { respond(request, &shared).await }
+    });
+    // A connection that breaks is the client's business: what it sent is counted, what it did not send is missed.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn respond<B>(
+    request: Request<B>,
+    shared: &Shared,
+) -> Result<Response<AnswerBody>, hyper::Error>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    let line = format!("{} {}", request.method(), request.uri());
+    let target = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .map(str::to_owned);
+    let answer = match &target {
+        Some(target) => {
+            let body = request.into_body().collect().await?.to_bytes();
+            call(target, &body, shared).await
+        }
+        None if request.uri().path().starts_with(invocation::PREFIX) => {
+            invocation::answer(request, shared).await?
+        }
+        None => s3::answer(request, shared).await?,
+    };
+    if let Some(refusal) = answer.refusal() {
+        let mut state = shared.state();
+        state.counts.refused += 1;
+        state.counts.last_refusal = Some(format!("{}: {refusal}", target.unwrap_or(line)));
+    }
+    Ok(answer.into_response())
+}
+
+/// A call in one of the JSON protocols.
+async fn call(target: &str, body: &[u8], shared: &Shared) -> Answer {
+    match target.split_once('.') {
+        Some(("DynamoDB_20120810", operation)) => dynamodb::call(operation, body, shared).await,
+        Some(("AmazonSQS", "SendMessage")) => {
+            shared.state().counts.messages += 1;
+            Answer::json(&json!({"MessageId": "1", "MD5OfMessageBody": "0"}))
+        }
+        _ => Answer::json_error(
+            "UnknownOperationException",
+            "this endpoint does not play that operation",
+            json!({}),
+        ),
+    }
+}

@@ -1,0 +1,122 @@
+//! Who is measured, and how each of them is started.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::endpoint::{INBOX_BUCKET, LAKE_BUCKET, LEDGER_TABLE, OBJECT_KEY, TABLE};
+use crate::process::DoneWhen;
+
+/// Who does the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Subject {
+    /// The release bootstrap of csv-ingester, with backup, ledger and lanes.
+    Transload,
+    /// A bare SDK loop.
+    BareSdk,
+    /// boto3's batch_writer.
+    Boto3BatchWriter,
+    /// A handler of the shape of the AWS sample.
+    SampleHandler,
+}
+
+impl Subject {
+    const ALL: [Self; 4] = [
+        Self::Transload,
+        Self::BareSdk,
+        Self::Boto3BatchWriter,
+        Self::SampleHandler,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transload => "transload",
+            Self::BareSdk => "bare-sdk",
+            Self::Boto3BatchWriter => "boto3-batch-writer",
+            Self::SampleHandler => "sample-handler",
+        }
+    }
+
+    fn is_peer(self) -> bool {
+        matches!(self, Self::Boto3BatchWriter | Self::SampleHandler)
+    }
+
+    fn done_when(self) -> DoneWhen {
+        match self {
+            Self::Transload => DoneWhen::Idle,
+            _ => DoneWhen::Exited,
+        }
+    }
+}
+
+/// Where the programs are, and where files go.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The release bootstrap of csv-ingester.
+    pub bootstrap: PathBuf,
+    /// The program `transload`, which generates the files.
+    pub generator: PathBuf,
+    /// The program `bench-endpoint`.
+    pub endpoint: PathBuf,
+    /// The program `bench-bare-sdk`.
+    pub bare_sdk: PathBuf,
+    /// A Python that has boto3.
+    pub python: PathBuf,
+    /// The folder of the Python subjects.
+    pub peers: PathBuf,
+    /// The folder for generated files and logs.
+    pub work: PathBuf,
+}
+
+/// The subject with nothing of this process's environment.
+fn command(
+    subject: Subject,
+    program: &Path,
+    address: &str,
+    input: &Input,
+    places: &Places,
+) -> Command {
+    let url = format!("http://{address}");
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", &url)
+        .env("TABLE_NAME", TABLE);
+    match subject {
+        Subject::Transload => {
+            command
+                .env("LEDGER_TABLE", LEDGER_TABLE)
+                .env("LAKE_BUCKET", LAKE_BUCKET)
+                .env("FAILURE_QUEUE_URL", format!("{url}/000000000000/failures"))
+                .env("AWS_LAMBDA_RUNTIME_API", address)
+                .env("AWS_LAMBDA_FUNCTION_NAME", "csv-ingester")
+                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+                .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/csv-ingester")
+                .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench");
+        }
+        Subject::BareSdk => {
+            command
+                .args(["--endpoint", &url, "--table", TABLE, "--input"])
+                .arg(&input.path);
+        }
+        Subject::Boto3BatchWriter | Subject::SampleHandler => {
+            let script = match subject {
+                Subject::SampleHandler => "sample_handler.py",
+                _ => "boto3_batch_writer.py",
+            };
+            command
+                .arg(places.peers.join(script))
+                .args([INBOX_BUCKET, OBJECT_KEY]);
+        }
+    }
+    command
+}
+

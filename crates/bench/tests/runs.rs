@@ -1,0 +1,135 @@
+//! Whole runs with small files: the endpoint, the subjects that need no Python, and what is found out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use bench::endpoint::TABLE;
+use bench::process::{DoneWhen, EndpointCommand, Run, RunError, run};
+use bench::rows::digest_of_file;
+use tempfile::TempDir;
+
+const ROWS: u64 = 1_010;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a run is timed, and no test looks at the time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn file(folder: &TempDir) -> PathBuf {
+    let mut text = "account,offer_id,risk,note\n".to_owned();
+    for row in 0..ROWS {
+        let note = if row % 3 == 0 {
+            ""
+        } else {
+            "\"a \"\"b\"\", ü\""
+        };
+        text.push_str(&format!("{},{row:012},low,{note}\n", row % 7));
+    }
+    let path = folder.path().join("offers.csv");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn endpoint(object: &Path, hand_back_percent: u8) -> EndpointCommand {
+    EndpointCommand {
+        program: env!("CARGO_BIN_EXE_bench-endpoint").into(),
+        object: object.to_owned(),
+        delay_ms: 1,
+        hand_back_percent,
+    }
+}
+
+fn run_bare_sdk(hand_back_percent: u8) -> (Run, PathBuf, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let input = file(&folder);
+    let command = |address: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench-bare-sdk"));
+        command
+            .args([
+                "--endpoint",
+                &format!("http://{address}"),
+                "--table",
+                TABLE,
+                "--input",
+            ])
+            .arg(&input);
+        command
+    };
+    let endpoint = endpoint(&input, hand_back_percent);
+    let run = run(
+        &endpoint,
+        command,
+        DoneWhen::Exited,
+        &folder.path().join("log"),
+        now,
+    )
+    .unwrap();
+    (run, input, folder)
+}
+
+#[test]
+fn the_bare_loop_brings_every_row_once() {
+    let (run, input, _folder) = run_bare_sdk(0);
+    assert_eq!(run.counts.written, digest_of_file(&input).unwrap());
+    assert_eq!(run.counts.written.items, ROWS);
+    assert_eq!(run.counts.batches, ROWS.div_ceil(25));
+    assert_eq!((run.counts.handed_back, run.counts.refused), (0, 0));
+    assert!(run.subject.cpu.as_micros() > 0 && run.endpoint.cpu.as_micros() > 0);
+    assert!(run.subject.peak_rss_bytes > 1_000_000);
+}
+
+#[test]
+fn what_is_handed_back_is_sent_again_until_all_is_there() {
+    let (run, input, _folder) = run_bare_sdk(20);
+    assert_eq!(run.counts.written, digest_of_file(&input).unwrap());
+    // Every fifth of all items that came, those that came again among them.
+    assert_eq!(run.counts.handed_back, (run.counts.handed_back + ROWS) / 5);
+}
+
+fn shell(script: &str, done_when: DoneWhen) -> Result<Run, RunError> {
+    let folder = TempDir::new().unwrap();
+    let input = file(&folder);
+    let command = |_: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    };
+    run(
+        &endpoint(&input, 0),
+        command,
+        done_when,
+        &folder.path().join("log"),
+        now,
+    )
+}
+
+#[test]
+fn a_subject_that_does_nothing_has_written_nothing() {
+    assert_eq!(
+        shell("exit 0", DoneWhen::Exited)
+            .unwrap()
+            .counts
+            .written
+            .items,
+        0
+    );
+}
+
+#[test]
+fn a_subject_that_fails_and_a_function_that_ends_are_errors() {
+    for (script, done_when) in [
+        ("exit 3", DoneWhen::Exited),
+        ("exit 0", DoneWhen::Idle),
+        ("exit 3", DoneWhen::Idle),
+    ] {
+        let ended = shell(script, done_when);
+        assert!(
+            matches!(ended, Err(RunError::Subject { .. })),
+            "{script}: {ended:?}"
+        );
+    }
+}

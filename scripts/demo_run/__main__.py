@@ -1,0 +1,133 @@
+"""Starts the demo's local cloud, plays the demo and stops the cloud; run by `scripts/demo`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from local_cloud import control
+
+from demo_run import data, ingest, keep, report
+from demo_run.accounting import Load
+from demo_run.expected import Rules, expect_file
+from demo_run.show import heading, paint, say
+
+NAME = "demo"
+MAPPING_KEY = "mappings/flights.json"
+
+OFFERS = Rules(keys=("account", "offer_id"))
+FLIGHTS = Rules(
+    keys=("origin", "time_hour"),
+    numbers=frozenset(name for name, column in data.flights_mapping()["columns"].items() if column["type"] == "N"),
+    accepts=lambda row: row["dep_time"] != "NA",
+)
+
+
+def session_of(cloud: control.Cloud) -> boto3.Session:
+    """A boto3 session that knows the local cloud only: nothing of the caller's AWS settings is left in this process."""
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        del os.environ[name]
+    clean = control.clean_environment(cloud.endpoint(), cloud.home)
+    os.environ.update({name: value for name, value in clean.items() if name.startswith("AWS_") or name == "NO_PROXY"})
+    return boto3.Session()
+
+
+def play(cloud: control.Cloud, rows: int) -> tuple[list[str], list[Load]]:
+    """The whole demo on a running cloud; returns what did not add up, and the loads."""
+    heading("Two files")
+    offers, flights = data.offers(rows), data.flights()
+    loads_wanted = [(offers, OFFERS), (flights, FLIGHTS)]
+    expected = [expect_file(path, rules) for path, rules in loads_wanted]
+    for (path, rules), want in zip(loads_wanted, expected, strict=True):
+        size = path.stat().st_size / 1e6
+        say(f"  {path.relative_to(control.ROOT)}: {want.read:,} rows, {size:.0f} MB; table keys {' and '.join(rules.keys)}")
+
+    heading("Deploying infra/template.yaml as two stacks, transload and flights, by `aws cloudformation`")
+    stacks = [
+        control.deploy(cloud, "transload", [], control.TEMPLATE),
+        control.deploy(cloud, "flights", ["PartitionKey=origin", "SortKey=time_hour", f"RowMappingKey={MAPPING_KEY}"], control.TEMPLATE),
+    ]
+    session = session_of(cloud)
+    session.client("s3").put_object(Bucket=stacks[1]["LakeBucket"], Key=MAPPING_KEY, Body=data.FLIGHTS_MAPPING.read_bytes())
+
+    loads = [Load(path, outputs, rules, want) for (path, rules), outputs, want in zip(loads_wanted, stacks, expected, strict=True)]
+    heading("Uploading; each upload is an S3 event that invokes the function")
+    outcomes = [ingest.run(session, load) for load in loads]
+
+    report.counts(loads, outcomes)
+    for load, outcome in zip(loads, outcomes, strict=True):
+        report.read_back(load, outcome)
+    report.explain_flights(loads[1], outcomes[1])
+    return report.verdict(loads, outcomes), loads
+
+
+def parse() -> argparse.Namespace:
+    """The arguments, which scripts/demo has checked."""
+    parser = argparse.ArgumentParser(prog="scripts/demo")
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--began", type=int, required=True, help="when scripts/demo began, in seconds since 1970")
+    parser.add_argument("--keep", action="store_true")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status; the cloud is stopped on every way out, but for --keep after a whole demo."""
+    cloud = control.Cloud(NAME)
+    if cloud.running():
+        raise control.Problem(
+            "the local cloud of an earlier run is still up, kept by --keep or in use by another demo; end it with: scripts/local/stop --name demo"
+        )
+    kept = complete = False
+    try:
+        cloud.launch()
+        faults, loads = play(cloud, options.rows)
+        complete = not faults
+        say(f"\nThat took {time.time() - options.began:.0f} seconds in all.")
+        if options.keep:
+            keep.explain(cloud.endpoint(), loads)
+            kept = True
+        return 1 if faults else 0
+    finally:
+        if not kept:
+            # A second Ctrl-C must not leave a server behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if not complete:
+                save_log(cloud)
+            cloud.stop()
+            say("Stopped the local cloud and removed its state." + (" To look around in it: scripts/demo --keep" if complete else ""))
+
+
+def save_log(cloud: control.Cloud) -> None:
+    """Keeps the log of server and function, which would go with the cloud."""
+    if cloud.log.exists():
+        saved = data.FOLDER / "server.log"
+        data.FOLDER.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cloud.log, saved)
+        say(f"The log of the local cloud and its functions is kept in {saved.relative_to(control.ROOT)}.")
+
+
+def main() -> int:
+    """A Problem becomes one readable message; signals become exceptions, so that the cloud is stopped on the way out."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
+    try:
+        return run(parse())
+    except control.Problem as problem:
+        say(paint(f"demo: {problem}", "red"))
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        say(paint(f"demo: the local cloud did not do what it was asked: {error}", "red"))
+        return 1
+    except KeyboardInterrupt:
+        say("demo: interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
