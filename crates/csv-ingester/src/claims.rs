@@ -32,7 +32,8 @@ pub struct InboxKey {
 #[derive(Serialize, Deserialize)]
 struct StoredInbox {
     kind: String,
-    s3_location: String,
+    bucket: String,
+    key: String,
     last_updated: String,
     #[serde(flatten)]
     inbox: Inbox,
@@ -62,7 +63,8 @@ pub async fn change_inbox<L: Ledger, C: Clock, T>(
         let open = after.is_open().then(|| OPEN_KIND.to_owned());
         let content = StoredInbox {
             kind: OPEN_KIND.to_owned(),
-            s3_location: format!("s3://{}/{}", key.bucket, key.key),
+            bucket: key.bucket.clone(),
+            key: key.key.clone(),
             last_updated: now.iso(),
             inbox: after,
         };
@@ -96,18 +98,20 @@ pub async fn read_inbox<L: Ledger>(ledger: &L, key: &InboxKey) -> Result<Inbox, 
 
 /// Inbox keys that a sweep has to look at.
 pub async fn open_inboxes<L: Ledger>(ledger: &L) -> Result<Vec<InboxKey>, StorageError> {
-    let rows = ledger.open_jobs(OPEN_KIND).await?;
-    Ok(rows
-        .into_iter()
-        .filter(|(_, part)| part == INBOX_PART)
-        .filter_map(|(job, _)| {
-            let (bucket, key) = job.strip_prefix("ingest/")?.split_once('/')?;
-            Some(InboxKey {
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-            })
-        })
-        .collect())
+    let mut keys = Vec::new();
+    for (job, part) in ledger.open_jobs(OPEN_KIND).await? {
+        // A long key is cut in the row's name; the row itself has all of it.
+        if part == INBOX_PART
+            && let Some(row) = ledger.read(&job, &part).await?
+        {
+            let stored = parse::<StoredInbox>(&row)?;
+            keys.push(InboxKey {
+                bucket: stored.bucket,
+                key: stored.key,
+            });
+        }
+    }
+    Ok(keys)
 }
 
 /// The row of a job that this worker owns. Every write is conditioned on the revision that it knows, and a new owner writes

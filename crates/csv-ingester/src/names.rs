@@ -32,13 +32,18 @@ impl PartKind {
 pub fn part_folder(kind: PartKind, inbox_key: &str) -> String {
     let folder = kind.folder();
     let room = MAX_NAME_BYTES - PART_BYTES - folder.len() - 2;
-    if inbox_key.len() <= room {
-        return format!("{folder}/{inbox_key}/");
+    format!("{folder}/{}/", shortened(inbox_key, room))
+}
+
+/// The text itself, or as much of it as leaves room for its SHA-256.
+fn shortened(text: &str, room: usize) -> String {
+    if text.len() <= room {
+        return text.to_owned();
     }
-    let cut = inbox_key.floor_char_boundary(room - HASH_HEX_BYTES - 1);
-    let hash = Sha256::digest(inbox_key.as_bytes());
+    let cut = text.floor_char_boundary(room - HASH_HEX_BYTES - 1);
+    let hash = Sha256::digest(text.as_bytes());
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{folder}/{}-{hash}/", &inbox_key[..cut])
+    format!("{}-{hash}", &text[..cut])
 }
 
 /// The part of one block.
@@ -53,9 +58,9 @@ pub fn block_of_part(name: &str) -> Option<u64> {
     (format!("{block:05}") == digits).then_some(block)
 }
 
-/// The ledger's `job` of an inbox key's lease.
+/// The ledger's `job` of an inbox key's lease. It is a sort key of the ledger's index, which holds 1,024 bytes at most.
 pub fn inbox_job(bucket: &str, key: &str) -> String {
-    format!("ingest/{bucket}/{key}")
+    format!("ingest/{bucket}/{}", shortened(key, MAX_NAME_BYTES))
 }
 
 /// The ledger's `job` of one object version.
@@ -100,5 +105,8 @@ mod tests {
         let name = part_key(PartKind::Unprocessed, &long, 99_999);
         assert!(name.len() <= MAX_NAME_BYTES, "{}", name.len());
         assert_ne!(name, part_key(PartKind::Unprocessed, &other, 99_999));
+        let job = inbox_job(&"b".repeat(63), &long);
+        assert!(job.len() <= 1_024, "{}", job.len());
+        assert_ne!(job, inbox_job(&"b".repeat(63), &other));
     }
 }

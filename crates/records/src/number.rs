@@ -22,7 +22,7 @@ pub struct Number(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// The text is not `[+-]digits[.digits][e[+-]digits]`.
-    #[error("not a number")]
+    #[error("not a number: expected decimal digits such as 12, -3.5 or 6.02e23")]
     NotANumber,
     /// There are more digits than DynamoDB keeps; leading and trailing zeros do not count.
     #[error("a number has at most 38 significant digits")]

@@ -10,7 +10,7 @@ pub enum PlanError {
     #[error("the header is empty: expected a first line with the names of the columns")]
     NoColumns,
     /// A column has no name.
-    #[error("the header's column {column} has no name (columns: {columns})")]
+    #[error("the header's column {column} has no name: expected a name for every column (columns: {columns})")]
     UnnamedColumn {
         /// Counted from 1.
         column: usize,
@@ -18,7 +18,7 @@ pub enum PlanError {
         columns: String,
     },
     /// Two columns have one name.
-    #[error("the header has the column {name:?} twice, as columns {first} and {second}")]
+    #[error("the header has the column {name:?} twice, as columns {first} and {second}: expected a name once")]
     DuplicateColumn {
         /// The name.
         name: String,
@@ -29,7 +29,7 @@ pub enum PlanError {
     },
     /// The mapping speaks of a column that the file has not.
     #[error(
-        "the row mapping's {member} needs the column {name:?}, which the header has not (columns: {columns})"
+        "the row mapping's {member} needs the column {name:?}, which the header has not: expected one of {columns}"
     )]
     UnknownColumn {
         /// Where the mapping speaks of it.
@@ -40,7 +40,7 @@ pub enum PlanError {
         columns: String,
     },
     /// An attribute would be written twice.
-    #[error("the attribute {name:?} comes from two places: {first} and {second}")]
+    #[error("the attribute {name:?} comes from two places, {first} and {second}: expected one")]
     TwoSources {
         /// The attribute.
         name: String,
@@ -51,7 +51,7 @@ pub enum PlanError {
     },
     /// Nothing gives the table's key.
     #[error(
-        "the {key} {name:?} (type {kind}) of table {table} has no source: no column, constant or shard has that name (columns: {columns})"
+        "the {key} {name:?} (type {kind}) of table {table} has no source: expected a column, constant or shard of that name (columns: {columns})"
     )]
     NoKey {
         /// Which key.
@@ -66,7 +66,7 @@ pub enum PlanError {
         columns: String,
     },
     /// What gives a key has a type that the key has not.
-    #[error("{role} {name:?} has the type {kind}, but {place} gives it the type {given}")]
+    #[error("{place} gives {role} {name:?} the type {given}: expected {kind}")]
     KeyType {
         /// Which key.
         role: String,
