@@ -83,24 +83,26 @@ def run(options: argparse.Namespace) -> int:
         raise control.Problem(
             "the local cloud of an earlier run is still up, kept by --keep or in use by another demo; end it with: scripts/local/stop --name demo"
         )
-    kept = complete = False
+    kept = False
     try:
         cloud.launch()
         faults, loads = play(cloud, options.rows)
-        complete = not faults
+        if faults:
+            save_log(cloud)
         say(f"\nThat took {time.time() - options.began:.0f} seconds in all.")
         if options.keep:
             keep.explain(cloud.endpoint(), loads)
             kept = True
         return 1 if faults else 0
+    except Exception:
+        save_log(cloud)
+        raise
     finally:
         if not kept:
             # A second Ctrl-C must not leave a server behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            if not complete:
-                save_log(cloud)
             cloud.stop()
-            say("Stopped the local cloud and removed its state." + (" To look around in it: scripts/demo --keep" if complete else ""))
+            say("Stopped the local cloud and removed its state. To look around in it: scripts/demo --keep")
 
 
 def save_log(cloud: control.Cloud) -> None:

@@ -273,6 +273,12 @@ def messages_about(key: str) -> list[dict[str, Any]]:
     return [json.loads(body) for body in _received if key in json.dumps(json.loads(body), ensure_ascii=False)]
 
 
+def invocations_ended() -> int:
+    """How many invocations of the function have ended so far, by its log."""
+    pages = client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{output('IngesterFunction')}", filterPattern="REPORT")
+    return sum(event["message"].startswith("REPORT RequestId") for page in pages for event in page["events"])
+
+
 # --- a naive reference ---
 
 
@@ -302,9 +308,6 @@ class Expected:
     backup: dict[str, list[dict[str, str]]]
     rejects: dict[str, list[tuple[int, int]]]
     """Line and byte offset of each rejected row."""
-
-    def key_of_last(self) -> str:
-        return self.items[-1]["offer_id"]
 
 
 def expected(body: bytes, block_rows: int, run_rows: int = 1_000) -> Expected:

@@ -1,5 +1,7 @@
 //! The endpoint over the wire, spoken to in bytes so that also what no client would send can be sent.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
+
 use std::time::Duration;
 
 use bench::endpoint::{Endpoint, Observer, Settings};

@@ -191,7 +191,7 @@ where
         }
     };
     let attempt = match moved {
-        Ok(transferred) => judge(transferred, &keeper),
+        Ok(transferred) => judge(transferred, &keeper, clock.now().plus(timing.settle)),
         Err(problem) => Attempt::without_rows(problem),
     };
     leave(dependencies, object, row, attempt, settled_before, taken).await
@@ -217,7 +217,16 @@ impl Attempt {
 fn judge<L: Ledger, C: Clock>(
     transferred: Transferred<StorageError>,
     keeper: &LeaseKeeper<'_, L, C>,
+    late_until: Timestamp,
 ) -> Attempt {
+    // A part whose writing got no answer may appear later, as a row may.
+    let part_may_land =
+        matches!(&transferred.recorded, Err(error) if error.kind() == ErrorKind::Unanswered);
+    let quiet_until = if part_may_land {
+        late_until
+    } else {
+        Timestamp(0)
+    };
     let outcome = match (transferred.recorded, transferred.end) {
         // The row that this worker knew is another one: a new owner has taken the job over.
         (Err(error), _) if error.kind() == ErrorKind::Conflict => Err(Problem::Passing(Failure {
@@ -249,7 +258,7 @@ fn judge<L: Ledger, C: Clock>(
     Attempt {
         outcome,
         rows_read: transferred.rows_read,
-        quiet_until: transferred.quiet_until,
+        quiet_until: transferred.quiet_until.max(quiet_until),
     }
 }
 

@@ -2,14 +2,16 @@
 
 pub mod commands;
 pub mod generate;
+pub mod ingest;
 mod output;
 
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-/// What `main` reads from the machine once, so that nothing else reads a clock or draws a random number.
-#[derive(Debug, Clone, Copy)]
+/// What `main` reads from the machine once, so that nothing else reads a clock or the environment or draws a random number.
+/// (The SDK finds region and credentials by itself.)
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The time now.
     pub now: jiff::Timestamp,
@@ -17,6 +19,8 @@ pub struct Surroundings {
     pub started: Instant,
     /// The seed where none is given. 32 bits, so that it is short to type and exact in every JSON reader.
     pub random_seed: u32,
+    /// The address that the environment names for DynamoDB in place of the region's own.
+    pub endpoint_url: Option<String>,
 }
 
 /// The arguments of the program.
@@ -30,11 +34,13 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   transload generate --rows 100000 --output data.csv
-  transload help generate";
+  transload ingest data.csv --table offers
+  transload help ingest";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(commands::generate::GenerateArgs),
+    Ingest(commands::ingest::IngestArgs),
 }
 
 impl Cli {
@@ -45,6 +51,7 @@ impl Cli {
     pub fn run(&self, surroundings: &Surroundings) -> Result<(), Error> {
         match &self.command {
             Command::Generate(args) => Ok(commands::generate::run(args, surroundings)?),
+            Command::Ingest(args) => Ok(commands::ingest::run(args, surroundings)?),
         }
     }
 }
@@ -55,6 +62,9 @@ pub enum Error {
     /// `transload generate` failed.
     #[error(transparent)]
     Generate(#[from] commands::generate::GenerateError),
+    /// `transload ingest` failed.
+    #[error(transparent)]
+    Ingest(#[from] commands::ingest::IngestError),
 }
 
 impl Error {
@@ -62,7 +72,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Generate(error) if error.is_usage() => 2,
-            Self::Generate(_) => 1,
+            Self::Ingest(error) if error.is_usage() => 2,
+            Self::Generate(_) | Self::Ingest(_) => 1,
         }
     }
 }

@@ -6,9 +6,12 @@ use std::time::Instant;
 use clap::Parser;
 use transload::{Cli, Surroundings, describe};
 
+/// The variables of every AWS tool, the one that says more first.
+const ENDPOINT_VARIABLES: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where the command line reads the clock"
+    reason = "the one place where the command line reads clock and environment"
 )]
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -16,6 +19,9 @@ fn main() -> ExitCode {
         now: jiff::Timestamp::now(),
         started: Instant::now(),
         random_seed: rand::random(),
+        endpoint_url: ENDPOINT_VARIABLES
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty())),
     };
     match cli.run(&surroundings) {
         Ok(()) => ExitCode::SUCCESS,

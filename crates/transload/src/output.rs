@@ -50,7 +50,7 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             operation,
             path: path.to_owned(),
@@ -69,38 +69,124 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Runs `write` on `output` through a buffer.
-///
-/// A file is written under the name `<output>.partial` and renamed when it is complete; a failure removes the partial file
-/// and leaves a file that was there before as it was. A killed process leaves its partial file, which the next run replaces.
-/// What is neither a file nor absent, such as a pipe or `/dev/null`, is written in place.
+/// Runs `write` on a [`WholeFile`].
 ///
 /// # Errors
 /// An output that cannot be written, or the error of `write`.
 pub(crate) fn write_file<T>(
     output: &Path,
-    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
 ) -> Result<T, OutputError> {
-    match fs::metadata(output) {
-        Ok(found) if found.is_dir() => Err(OutputError::IsFolder(output.to_owned())),
-        Ok(found) if found.is_file() && found.permissions().readonly() => {
-            Err(OutputError::ReadOnly(output.to_owned()))
-        }
-        Ok(found) if found.is_file() => {
-            // A rename would replace a symbolic link, not the file that it leads to.
-            let target = fs::canonicalize(output).map_err(OutputError::io("resolve", output))?;
-            replace(&target, Some(found.permissions()), write)
-        }
-        Ok(_) => {
-            let file = File::options().write(true).open(output);
-            let file = file.map_err(OutputError::io("open", output))?;
-            write_buffered(&file, write).map_err(OutputError::io("write", output))
-        }
-        Err(_) => {
-            check_folder(output)?;
-            replace(output, None, write)
+    let mut file = WholeFile::create(output)?;
+    let result = write(&mut file.out).map_err(OutputError::io("write", &file.path))?;
+    file.finish()?;
+    Ok(result)
+}
+
+/// A file that is written through a buffer under the name `<output>.partial`, locked, and renamed when it is complete.
+///
+/// Dropped before that, it removes the partial file and leaves a file that was there before as it was. A killed process
+/// leaves its partial file, which the next run replaces. What is neither a file nor absent, such as a pipe or `/dev/null`, is
+/// written in place.
+#[derive(Debug)]
+pub(crate) struct WholeFile {
+    out: BufWriter<File>,
+    /// Where the bytes go until the file is complete.
+    path: PathBuf,
+    /// The name that it gets then; none once it has it, or where it is written in place.
+    target: Option<PathBuf>,
+}
+
+impl WholeFile {
+    /// Checks that `output` can be written and begins the partial file.
+    pub(crate) fn create(output: &Path) -> Result<Self, OutputError> {
+        match fs::metadata(output) {
+            Ok(found) if found.is_dir() => Err(OutputError::IsFolder(output.to_owned())),
+            Ok(found) if found.is_file() && found.permissions().readonly() => {
+                Err(OutputError::ReadOnly(output.to_owned()))
+            }
+            Ok(found) if found.is_file() => {
+                // A rename would replace a symbolic link, not the file that it leads to.
+                let target =
+                    fs::canonicalize(output).map_err(OutputError::io("resolve", output))?;
+                let file = Self::begin(target)?;
+                let set = file.out.get_ref().set_permissions(found.permissions());
+                set.map_err(OutputError::io("set the permissions of", &file.path))?;
+                Ok(file)
+            }
+            Ok(_) => {
+                let file = File::options().write(true).open(output);
+                let file = file.map_err(OutputError::io("open", output))?;
+                Ok(Self {
+                    out: BufWriter::with_capacity(BUFFER_BYTES, file),
+                    path: output.to_owned(),
+                    target: None,
+                })
+            }
+            Err(_) => {
+                check_folder(output)?;
+                Self::begin(output.to_owned())
+            }
         }
     }
+
+    fn begin(target: PathBuf) -> Result<Self, OutputError> {
+        let path = with_suffix(&target, ".partial");
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(OutputError::io("create", &path))?;
+        match file.try_lock() {
+            // The lock came free because the other run renamed its file: this is that file, under its final name.
+            Ok(()) if !path.exists() => return Err(OutputError::Busy(target)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy(target)),
+            Err(TryLockError::Error(error)) => {
+                return Err(OutputError::io("lock", &path)(error));
+            }
+        }
+        file.set_len(0).map_err(OutputError::io("empty", &path))?;
+        Ok(Self {
+            out: BufWriter::with_capacity(BUFFER_BYTES, file),
+            path,
+            target: Some(target),
+        })
+    }
+
+    /// Adds bytes.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        let written = self.out.write_all(bytes);
+        written.map_err(OutputError::io("write", &self.path))
+    }
+
+    /// The file is complete: it appears under its name.
+    pub(crate) fn finish(mut self) -> Result<(), OutputError> {
+        let flushed = self.out.flush();
+        flushed.map_err(OutputError::io("write", &self.path))?;
+        if let Some(target) = &self.target {
+            fs::rename(&self.path, target).map_err(OutputError::io("rename", &self.path))?;
+            self.target = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if self.target.is_some() {
+            // Another error is already on its way to the person; a file that stays is replaced by the next run.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// `data.csv` and `.partial` make `data.csv.partial`.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn check_folder(output: &Path) -> Result<(), OutputError> {
@@ -120,83 +206,6 @@ fn check_folder(output: &Path) -> Result<(), OutputError> {
             folder: folder.to_owned(),
         }),
         Err(error) => Err(OutputError::io("read the folder", folder)(error)),
-    }
-}
-
-fn replace<T>(
-    target: &Path,
-    permissions: Option<fs::Permissions>,
-    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
-) -> Result<T, OutputError> {
-    let partial = PartialFile::create(target)?;
-    if let Some(permissions) = permissions {
-        let set = partial.file.set_permissions(permissions);
-        set.map_err(OutputError::io("set the permissions of", &partial.path))?;
-    }
-    let result =
-        write_buffered(&partial.file, write).map_err(OutputError::io("write", &partial.path))?;
-    partial.rename(target)?;
-    Ok(result)
-}
-
-fn write_buffered<T>(
-    file: &File,
-    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
-    let result = write(&mut out)?;
-    out.flush()?;
-    Ok(result)
-}
-
-/// A locked file that is removed when dropped unless it was renamed.
-struct PartialFile {
-    file: File,
-    path: PathBuf,
-    renamed: bool,
-}
-
-impl PartialFile {
-    fn create(target: &Path) -> Result<Self, OutputError> {
-        let mut path = target.as_os_str().to_owned();
-        path.push(".partial");
-        let path = PathBuf::from(path);
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(OutputError::io("create", &path))?;
-        match file.try_lock() {
-            // The lock came free because the other run renamed its file: this is that file, under its final name.
-            Ok(()) if !path.exists() => return Err(OutputError::Busy(target.to_owned())),
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy(target.to_owned())),
-            Err(TryLockError::Error(error)) => {
-                return Err(OutputError::io("lock", &path)(error));
-            }
-        }
-        file.set_len(0).map_err(OutputError::io("empty", &path))?;
-        Ok(Self {
-            file,
-            path,
-            renamed: false,
-        })
-    }
-
-    fn rename(mut self, target: &Path) -> Result<(), OutputError> {
-        fs::rename(&self.path, target).map_err(OutputError::io("rename", &self.path))?;
-        self.renamed = true;
-        Ok(())
-    }
-}
-
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // Another error is already on its way to the person; a file that stays is replaced by the next run.
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::endpoint::Counts;
 
 /// Whether everything that the subject is to do has been done.
-fn check(subject: Subject, expected: Digest, counts: &Counts) -> Result<(), String> {
+pub(super) fn check(subject: Subject, expected: Digest, counts: &Counts) -> Result<(), String> {
     let rows = expected.items;
     let faults = if counts.written != expected {
         Some(format!(

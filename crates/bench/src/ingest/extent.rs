@@ -1,7 +1,7 @@
 //! What is measured how often.
 
 use super::subject::Subject;
-use super::{SIZE_100_MB, SIZE_2_GB};
+use super::{ROW_BYTES, SIZE_2_GB, SIZE_100_MB};
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -19,17 +19,17 @@ pub struct Extent {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    name: &'static str,
-    rows: u64,
-    delay_ms: u64,
-    hand_back_percent: u8,
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) rows: u64,
+    pub(super) delay_ms: u64,
+    pub(super) hand_back_percent: u8,
     /// Whether only transload is measured, and only once.
-    is_about_size: bool,
+    pub(super) is_about_size: bool,
 }
 
 impl Extent {
-    fn cases(&self) -> Vec<Case> {
+    pub(super) fn cases(&self) -> Vec<Case> {
         let with_delay = |name, delay_ms, hand_back_percent| Case {
             name,
             rows: self.rows,
@@ -55,7 +55,7 @@ impl Extent {
         cases
     }
 
-    fn subjects(&self, case: &Case) -> Vec<Subject> {
+    pub(super) fn subjects(&self, case: &Case) -> Vec<Subject> {
         Subject::ALL
             .into_iter()
             .filter(|subject| self.only.is_empty() || self.only.contains(subject))
@@ -63,11 +63,10 @@ impl Extent {
             .collect()
     }
 
-    fn repeats(&self, case: &Case, subject: Subject) -> u32 {
+    pub(super) fn repeats(&self, case: &Case, subject: Subject) -> u32 {
         match case.is_about_size || subject.is_peer() {
             true => 1,
             false => self.repeats,
         }
     }
 }
-

@@ -1,7 +1,7 @@
 //! What there is to reach.
 
 use super::subject::Subject;
-use super::{CPU, PEAK, RATE, SIZE_100_MB, SIZE_2_GB};
+use super::{CPU, PEAK, RATE, SIZE_2_GB, SIZE_100_MB};
 use crate::report::{Figure, Goal, Limit, value_of};
 
 /// What is to be reached, and what was.

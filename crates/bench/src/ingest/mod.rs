@@ -1,18 +1,26 @@
 //! The bench `ingest`: a CSV object into a table.
 
+mod check;
+mod extent;
+mod goals;
+mod subject;
+
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use clap::ValueEnum;
-
 use crate::digest::Digest;
-use crate::endpoint::{Counts, INBOX_BUCKET, LAKE_BUCKET, LEDGER_TABLE, OBJECT_KEY, TABLE};
-use crate::process::{DoneWhen, EndpointCommand, Run, run};
-use crate::report::{Figure, Goal, Limit, value_of};
+use crate::process::{EndpointCommand, Run, run};
+use crate::report::Figure;
 use crate::rows::digest_of_file;
+use check::check;
+use extent::Case;
+
+pub use extent::Extent;
+pub use goals::goals;
+pub use subject::{Places, Subject};
 
 const NAME: &str = "ingest";
 const CPU: &str = "cpu_seconds_per_million_rows";
@@ -175,16 +183,12 @@ fn one_run(
         delay_ms: case.delay_ms,
         hand_back_percent: case.hand_back_percent,
     };
-    let program = match subject {
-        Subject::Transload => &places.bootstrap,
-        Subject::BareSdk => &places.bare_sdk,
-        Subject::Boto3BatchWriter | Subject::SampleHandler => &places.python,
-    };
+    let program = subject.program(places);
     if !program.exists() {
-        return Err(BenchError::Missing(program.clone()));
+        return Err(BenchError::Missing(program.to_owned()));
     }
     let log = places.work.join(format!("{}.log", subject.name()));
-    let command = |address: &str| command(subject, program, address, input, places);
+    let command = |address: &str| subject.command(address, &input.path, places);
     let run = run(&endpoint, command, subject.done_when(), &log, now)
         .map_err(|error| failed(error.into()))?;
     check(subject, input.expected, &run.counts).map_err(|fault| failed(fault.into()))?;
@@ -228,4 +232,3 @@ fn figures_of(
         figure(PEAK, peak as f64 / 1e6),
     ]
 }
-

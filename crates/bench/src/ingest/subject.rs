@@ -22,7 +22,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 4] = [
         Self::Transload,
         Self::BareSdk,
         Self::Boto3BatchWriter,
@@ -39,15 +39,68 @@ impl Subject {
         }
     }
 
-    fn is_peer(self) -> bool {
+    pub(super) fn is_peer(self) -> bool {
         matches!(self, Self::Boto3BatchWriter | Self::SampleHandler)
     }
 
-    fn done_when(self) -> DoneWhen {
+    pub(super) fn done_when(self) -> DoneWhen {
         match self {
             Self::Transload => DoneWhen::Idle,
             _ => DoneWhen::Exited,
         }
+    }
+
+    /// The program that is run.
+    pub(super) fn program(self, places: &Places) -> &Path {
+        match self {
+            Self::Transload => &places.bootstrap,
+            Self::BareSdk => &places.bare_sdk,
+            Self::Boto3BatchWriter | Self::SampleHandler => &places.python,
+        }
+    }
+
+    /// How it is started against the endpoint at `address`, with nothing of this process's environment.
+    pub(super) fn command(self, address: &str, object: &Path, places: &Places) -> Command {
+        let url = format!("http://{address}");
+        let mut command = Command::new(self.program(places));
+        command
+            .env_clear()
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL", &url)
+            .env("TABLE_NAME", TABLE);
+        match self {
+            Self::Transload => {
+                command
+                    .env("LEDGER_TABLE", LEDGER_TABLE)
+                    .env("LAKE_BUCKET", LAKE_BUCKET)
+                    .env("FAILURE_QUEUE_URL", format!("{url}/000000000000/failures"))
+                    .env("AWS_LAMBDA_RUNTIME_API", address)
+                    .env("AWS_LAMBDA_FUNCTION_NAME", "csv-ingester")
+                    .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+                    .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+                    .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/csv-ingester")
+                    .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench");
+            }
+            Self::BareSdk => {
+                command
+                    .args(["--endpoint", &url, "--table", TABLE, "--input"])
+                    .arg(object);
+            }
+            Self::Boto3BatchWriter | Self::SampleHandler => {
+                let script = match self {
+                    Self::SampleHandler => "sample_handler.py",
+                    _ => "boto3_batch_writer.py",
+                };
+                command
+                    .arg(places.peers.join(script))
+                    .args([INBOX_BUCKET, OBJECT_KEY]);
+            }
+        }
+        command
     }
 }
 
@@ -69,54 +122,3 @@ pub struct Places {
     /// The folder for generated files and logs.
     pub work: PathBuf,
 }
-
-/// The subject with nothing of this process's environment.
-fn command(
-    subject: Subject,
-    program: &Path,
-    address: &str,
-    input: &Input,
-    places: &Places,
-) -> Command {
-    let url = format!("http://{address}");
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_ENDPOINT_URL", &url)
-        .env("TABLE_NAME", TABLE);
-    match subject {
-        Subject::Transload => {
-            command
-                .env("LEDGER_TABLE", LEDGER_TABLE)
-                .env("LAKE_BUCKET", LAKE_BUCKET)
-                .env("FAILURE_QUEUE_URL", format!("{url}/000000000000/failures"))
-                .env("AWS_LAMBDA_RUNTIME_API", address)
-                .env("AWS_LAMBDA_FUNCTION_NAME", "csv-ingester")
-                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
-                .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/csv-ingester")
-                .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench");
-        }
-        Subject::BareSdk => {
-            command
-                .args(["--endpoint", &url, "--table", TABLE, "--input"])
-                .arg(&input.path);
-        }
-        Subject::Boto3BatchWriter | Subject::SampleHandler => {
-            let script = match subject {
-                Subject::SampleHandler => "sample_handler.py",
-                _ => "boto3_batch_writer.py",
-            };
-            command
-                .arg(places.peers.join(script))
-                .args([INBOX_BUCKET, OBJECT_KEY]);
-        }
-    }
-    command
-}
-

@@ -202,6 +202,12 @@ impl OpenRecord {
         }
         true
     }
+
+    /// Whether the record ends if the file ends where it was read to.
+    fn ends_here(&mut self) -> bool {
+        let (result, _, _, _) = self.reader.read_record(b"\n", &mut [0; 2], &mut [0; 2]);
+        result == ReadRecordResult::Record
+    }
 }
 
 /// What the splitter is doing when it needs more text.
@@ -409,8 +415,10 @@ impl Splitter {
         let Some(mut open) = self.open_record.take() else {
             return false;
         };
-        let shares =
-            self.scanned <= open.scanned && open.stays_open(&self.buffer[open.scanned..window_end]);
+        let at_end = self.finished && window_end == self.buffer.len();
+        let shares = self.scanned <= open.scanned
+            && open.stays_open(&self.buffer[open.scanned..window_end])
+            && !(at_end && open.ends_here());
         if shares {
             self.open_record = Some(open);
         }

@@ -248,11 +248,12 @@ proptest! {
         stop in any::<proptest::sample::Index>(),
     ) {
         let all = split(&data, &[7], max_record_bytes, START);
-        prop_assume!(!all.is_empty());
-        let stop = stop.index(all.len());
-        let position = all[stop].1;
+        let (after, position) = match all.len() {
+            0 => (0, START),
+            len => (stop.index(len) + 1, all[stop.index(len)].1),
+        };
         let rest = &data[usize::try_from(position.byte_offset).unwrap()..];
-        prop_assert_eq!(&split(rest, &[5], max_record_bytes, position), &all[stop + 1..]);
+        prop_assert_eq!(&split(rest, &[5], max_record_bytes, position), &all[after..]);
     }
 
     #[test]
@@ -380,6 +381,26 @@ fn gives_up_one_line_where_a_quote_swallows_the_file() {
             .iter()
             .all(|row| matches!(row, Found::Row { fields, .. } if fields.len() == 2))
     );
+}
+
+/// The first record is too long, and the one on its second line, which has the same end, is not.
+#[test]
+fn takes_the_end_of_a_record_that_was_too_long() {
+    let second = "b\"\"\",\"c\n\"d;e";
+    let found = found_in(format!("\"a\n{second}").as_bytes(), second.len());
+    match &found[..] {
+        [
+            Found::Broken {
+                raw: first,
+                fault: "long",
+                ..
+            },
+            Found::Row { raw, line: 2, .. },
+        ] => {
+            assert_eq!((&first[..], &raw[..]), (&b"\"a"[..], second.as_bytes()));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Each of these lines leaves a quote open, whether it begins inside or outside of one.

@@ -10,7 +10,9 @@ pub enum PlanError {
     #[error("the header is empty: expected a first line with the names of the columns")]
     NoColumns,
     /// A column has no name.
-    #[error("the header's column {column} has no name: expected a name for every column (columns: {columns})")]
+    #[error(
+        "the header's column {column} has no name: expected a name for every column (columns: {columns})"
+    )]
     UnnamedColumn {
         /// Counted from 1.
         column: usize,
@@ -18,7 +20,9 @@ pub enum PlanError {
         columns: String,
     },
     /// Two columns have one name.
-    #[error("the header has the column {name:?} twice, as columns {first} and {second}: expected a name once")]
+    #[error(
+        "the header has the column {name:?} twice, as columns {first} and {second}: expected a name once"
+    )]
     DuplicateColumn {
         /// The name.
         name: String,

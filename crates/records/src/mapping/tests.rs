@@ -251,7 +251,11 @@ fn faults_name_the_column_and_the_rule() {
             String::new(),
             r#"column "n": the cell is empty, and it is the sort key"#,
         ),
-        ("n", "one".to_owned(), r#"column "n": not a number"#),
+        (
+            "n",
+            "one".to_owned(),
+            r#"column "n": not a number: expected decimal digits such as 12, -3.5 or 6.02e23"#,
+        ),
         (
             "n",
             "1e126".to_owned(),
@@ -285,7 +289,7 @@ fn faults_name_the_column_and_the_rule() {
         (
             "set",
             "1|x".to_owned(),
-            r#"column "set": an element of the set is refused: not a number"#,
+            r#"column "set": an element of the set is refused: not a number: expected decimal digits such as 12, -3.5 or 6.02e23"#,
         ),
         (
             "set",
@@ -361,37 +365,37 @@ fn a_plan_that_cannot_work_says_why() {
             "{}".to_owned(),
             "a,,b",
             &by_two,
-            "the header's column 2 has no name (columns: a, , b)",
+            "the header's column 2 has no name: expected a name for every column (columns: a, , b)",
         ),
         (
             "{}".to_owned(),
             "a,b,a",
             &by_two,
-            r#"the header has the column "a" twice, as columns 1 and 3"#,
+            r#"the header has the column "a" twice, as columns 1 and 3: expected a name once"#,
         ),
         (
             "{}".to_owned(),
             "account,x",
             &by_two,
-            r#"the sort key "offer" (type N) of table offers has no source: no column, constant or shard has that name (columns: account, x)"#,
+            r#"the sort key "offer" (type N) of table offers has no source: expected a column, constant or shard of that name (columns: account, x)"#,
         ),
         (
             r#"{"columns":{"account":{"drop":true}}}"#.to_owned(),
             "account,offer",
             &by_two,
-            r#"the partition key "account" (type S) of table offers has no source: no column, constant or shard has that name (columns: account, offer)"#,
+            r#"the partition key "account" (type S) of table offers has no source: expected a column, constant or shard of that name (columns: account, offer)"#,
         ),
         (
             r#"{"columns":{"prce":{"type":"N"}}}"#.to_owned(),
             "id,price",
             &indexed,
-            r#"the row mapping's columns.prce needs the column "prce", which the header has not (columns: id, price)"#,
+            r#"the row mapping's columns.prce needs the column "prce", which the header has not: expected one of id, price"#,
         ),
         (
             shard("m", "x"),
             "id,flag",
             &indexed,
-            r#"the row mapping's shards.m needs the column "x", which the header has not (columns: id, flag)"#,
+            r#"the row mapping's shards.m needs the column "x", which the header has not: expected one of id, flag"#,
         ),
         (
             shard("m", "flag"),
@@ -403,37 +407,37 @@ fn a_plan_that_cannot_work_says_why() {
             r#"{"columns":{"x":{"rename":"id"}}}"#.to_owned(),
             "x,id",
             &indexed,
-            r#"the attribute "id" comes from two places: column "x" and column "id""#,
+            r#"the attribute "id" comes from two places, column "x" and column "id": expected one"#,
         ),
         (
             r#"{"constants":{"x":1}}"#.to_owned(),
             "x,id",
             &indexed,
-            r#"the attribute "x" comes from two places: column "x" and constants.x"#,
+            r#"the attribute "x" comes from two places, column "x" and constants.x: expected one"#,
         ),
         (
             shard("flag", "id"),
             "id,flag",
             &indexed,
-            r#"the attribute "flag" comes from two places: column "flag" and shards.flag"#,
+            r#"the attribute "flag" comes from two places, column "flag" and shards.flag: expected one"#,
         ),
         (
             r#"{"columns":{"offer":{"type":"S"}}}"#.to_owned(),
             "account,offer",
             &by_two,
-            r#"the sort key "offer" has the type N, but the row mapping's columns.offer gives it the type S"#,
+            r#"the row mapping's columns.offer gives the sort key "offer" the type S: expected N"#,
         ),
         (
             r#"{"columns":{"processed":{"type":"BOOL"}}}"#.to_owned(),
             "id,processed",
             &indexed,
-            r#"a key of index pending "processed" has the type S, but the row mapping's columns.processed gives it the type BOOL"#,
+            r#"the row mapping's columns.processed gives a key of index pending "processed" the type BOOL: expected S"#,
         ),
         (
             shard("offer", "account"),
             "account,flag",
             &by_two,
-            r#"the sort key "offer" has the type N, but the row mapping's shards.offer gives it the type S"#,
+            r#"the row mapping's shards.offer gives the sort key "offer" the type S: expected N"#,
         ),
         (
             r#"{"constants":{"processed":false}}"#.to_owned(),
@@ -451,7 +455,7 @@ fn a_plan_that_cannot_work_says_why() {
             r#"{"columns":{"offer":{"default":"none"}}}"#.to_owned(),
             "account,offer",
             &by_two,
-            r#"the row mapping's columns.offer: the default "none": not a number"#,
+            r#"the row mapping's columns.offer: the default "none": not a number: expected decimal digits such as 12, -3.5 or 6.02e23"#,
         ),
     ];
     for (mapping, header, table, message) in cases {

@@ -9,8 +9,14 @@ use serde_json::{Map, Value};
 use super::errors::storage_error;
 use crate::{ErrorKind, Ledger, LedgerRow, StorageError};
 
+/// The ledger table's partition key, and the sort key of its index.
+pub const JOB_KEY: &str = "job";
+/// The ledger table's sort key.
+pub const PART_KEY: &str = "part";
+/// The partition key of the ledger's index; only open rows have it.
+pub const OPEN_KEY: &str = "open";
 /// The sparse index of open rows: keys `open` and `job`, keys only.
-const OPEN_INDEX: &str = "open-jobs";
+pub const OPEN_INDEX: &str = "open-jobs";
 
 type DynamoItem = HashMap<String, AttributeValue>;
 
@@ -59,8 +65,8 @@ impl Ledger for AwsLedger {
             .client
             .get_item()
             .table_name(&self.table)
-            .key("job", AttributeValue::S(job.to_owned()))
-            .key("part", AttributeValue::S(part.to_owned()))
+            .key(JOB_KEY, AttributeValue::S(job.to_owned()))
+            .key(PART_KEY, AttributeValue::S(part.to_owned()))
             .consistent_read(true)
             .send()
             .await
@@ -113,7 +119,7 @@ impl Ledger for AwsLedger {
             .table_name(&self.table)
             .index_name(OPEN_INDEX)
             .key_condition_expression("#open = :kind")
-            .expression_attribute_names("#open", "open")
+            .expression_attribute_names("#open", OPEN_KEY)
             .expression_attribute_values(":kind", AttributeValue::S(kind.to_owned()))
             .into_paginator()
             .send();
@@ -123,7 +129,7 @@ impl Ledger for AwsLedger {
                 storage_error("Query", format!("{}/{OPEN_INDEX}", self.table), error)
             })?;
             for mut item in page.items.unwrap_or_default() {
-                let key = take_text(&mut item, "job").zip(take_text(&mut item, "part"));
+                let key = take_text(&mut item, JOB_KEY).zip(take_text(&mut item, PART_KEY));
                 jobs.push(key.ok_or_else(|| {
                     self.unreadable("Query", "a row of the index has no job or no part")
                 })?);
@@ -136,28 +142,28 @@ impl Ledger for AwsLedger {
 fn item_of(row: &LedgerRow) -> Result<DynamoItem, String> {
     let mut item: DynamoItem =
         serde_dynamo::to_item(&row.attributes).map_err(|error| error.to_string())?;
-    item.insert("job".to_owned(), AttributeValue::S(row.job.clone()));
-    item.insert("part".to_owned(), AttributeValue::S(row.part.clone()));
+    item.insert(JOB_KEY.to_owned(), AttributeValue::S(row.job.clone()));
+    item.insert(PART_KEY.to_owned(), AttributeValue::S(row.part.clone()));
     item.insert(
         "revision".to_owned(),
         AttributeValue::N(row.revision.to_string()),
     );
     if let Some(open) = &row.open {
-        item.insert("open".to_owned(), AttributeValue::S(open.clone()));
+        item.insert(OPEN_KEY.to_owned(), AttributeValue::S(open.clone()));
     }
     Ok(item)
 }
 
 fn row_of(mut item: DynamoItem) -> Result<LedgerRow, String> {
-    let job = take_text(&mut item, "job").ok_or("the row has no job")?;
-    let part = take_text(&mut item, "part").ok_or("the row has no part")?;
+    let job = take_text(&mut item, JOB_KEY).ok_or("the row has no job")?;
+    let part = take_text(&mut item, PART_KEY).ok_or("the row has no part")?;
     let revision = match item.remove("revision") {
         Some(AttributeValue::N(digits)) => {
             digits.parse().map_err(|_| "its revision is no count")?
         }
         _ => return Err("the row has no revision".to_owned()),
     };
-    let open = take_text(&mut item, "open");
+    let open = take_text(&mut item, OPEN_KEY);
     let attributes: Map<String, Value> =
         serde_dynamo::from_item(item).map_err(|error| error.to_string())?;
     Ok(LedgerRow {

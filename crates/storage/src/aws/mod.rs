@@ -20,7 +20,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::{ErrorKind, StorageError};
 
-pub use ledger::AwsLedger;
+pub use ledger::{AwsLedger, JOB_KEY, OPEN_INDEX, OPEN_KEY, PART_KEY};
 pub use notices::AwsQueue;
 pub use objects::AwsObjects;
 pub use tables::AwsTables;

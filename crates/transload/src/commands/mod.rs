@@ -1,3 +1,4 @@
 //! One module a command: its arguments, what it prints and how it fails.
 
 pub mod generate;
+pub mod ingest;
