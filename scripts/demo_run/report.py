@@ -27,7 +27,7 @@ def counts(loads: list[Load], outcomes: list[Outcome]) -> None:
         row("peak memory of the function", [f"{it.peak_memory_mb} MB" for it in outcomes]),
     ])  # fmt: skip
     say()
-    paragraph("The seconds are those of the stand-in for DynamoDB, which takes some ten thousand items a second; they say nothing about AWS.", "  ", "  ")
+    paragraph("The seconds are those of the stand-in for DynamoDB, which takes a few thousand items a second; they say nothing about AWS.", "  ", "  ")
     heading("Where the copies are")
     for load, it in zip(loads, outcomes, strict=True):
         lake = f"s3://{load.outputs['LakeBucket']}"

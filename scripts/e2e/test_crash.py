@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import unittest
+from pathlib import Path
 from typing import Any
 
 from support import (
@@ -31,7 +32,9 @@ from support import (
     upload,
 )
 
-ROWS = 12_000
+ROWS = 20_000
+# epoll_wait of x86_64; epoll_pwait of x86_64 and of arm64.
+EPOLL_WAIT = ("232", "281", "22")
 
 
 def fire_the_schedule() -> None:
@@ -52,6 +55,8 @@ def wait_until_free(key: str) -> None:
 class Interrupted(EndToEnd):
     def setUp(self) -> None:
         super().setUp()
+        # The schedule fires once when it is deployed; its sweep must not be taken for the worker.
+        eventually(invocations_ended, "the first sweep has ended")
         idle = function_processes()
         # A function with another configuration gets a process of its own.
         self.enterContext(configured(BLOCK_ROWS="1000"))
@@ -60,9 +65,25 @@ class Interrupted(EndToEnd):
         eventually(lambda: job(self.key, self.version).get("rows_read", 0) >= 3_000, "three blocks have settled")
         (self.worker,) = set(function_processes()) - set(idle)
 
-    def interrupt(self, sent: signal.Signals) -> dict[str, Any]:
-        """Sends a signal to the worker and returns the job's row as it was left."""
-        os.kill(self.worker, sent)
+    def stand_still(self) -> None:
+        """Stops the worker while it waits for answers, when whatever it has decided to send has been sent.
+
+        Stopped between the two, it would send rows when it wakes up. AWS refuses those, whose signature is older than the
+        settle time by then; the local cloud looks at no date.
+        """
+
+        def waits() -> bool:
+            os.kill(self.worker, signal.SIGSTOP)
+            time.sleep(0.01)
+            if Path(f"/proc/{self.worker}/syscall").read_text().split()[0] in EPOLL_WAIT:
+                return True
+            os.kill(self.worker, signal.SIGCONT)
+            return False
+
+        eventually(waits, "the worker waits for an answer")
+
+    def left_behind(self) -> dict[str, Any]:
+        """The job's row as the worker left it."""
         time.sleep(0.2)  # What it had sent is answered.
         row = job(self.key, self.version)
         self.assertEqual("IN_PROGRESS", row["processing_status"])
@@ -72,7 +93,8 @@ class Interrupted(EndToEnd):
 
     # Red when a new owner begins at row 1 but keeps the counts, or ignores lease or settle time, or a checkpoint is off by one.
     def test_promise_3_a_killed_function_ends_in_the_same_state(self) -> None:
-        left = self.interrupt(signal.SIGKILL)
+        os.kill(self.worker, signal.SIGKILL)
+        left = self.left_behind()
         # S3's event is tried again at once and meets the lease of the dead worker, and so does a sweep.
         self.assertEqual([], sweep().outcomes())
         self.assertEqual(left["rows_read"], job(self.key, self.version)["rows_read"])
@@ -90,11 +112,14 @@ class Interrupted(EndToEnd):
         # The invocation that died was tried again by itself, so nobody has to be told.
         self.assertEqual([], messages_about(self.key))
 
-    # Red when the send window does not end with the lease, or a block is finished without looking at the lease.
+    # Red when the send window does not end with the lease; and, depending on where the worker stood still, when any write to
+    # the lake is sent without looking at the lease first.
     def test_promise_3_a_worker_that_stood_still_writes_nothing_over_a_newer_upload(self) -> None:
-        self.interrupt(signal.SIGSTOP)
         self.addCleanup(self.end_worker)
-        newer = offers(self.account, 2_500, note="newer")
+        self.stand_still()
+        self.left_behind()
+        # Longer than what the worker has done, so that the parts that it would write next are parts of the newer upload.
+        newer = offers(self.account, 8_000, note="newer")
         version = upload(self.key, newer)
         wait_until_free(self.key)
         # Other tests may have left keys for the sweep too, so its answer is not looked at.
@@ -108,10 +133,11 @@ class Interrupted(EndToEnd):
         eventually(lambda: invocations_ended() > ended_before, "the worker has woken up and left")
         time.sleep(0.5)
         after = self.state()
+        for name in before:
+            with self.subTest(f"{name} are as the owner of the newer upload left them"):
+                self.assertTrue(before[name] == after[name], f"{len(before[name])} before the old worker woke up, {len(after[name])} after it")
         held = {item["offer_id"]: item for item in after["items"]}
         self.assertEqual(wanted.items, [held[item["offer_id"]] for item in wanted.items])
-        self.assertEqual([copy for part in wanted.backup.values() for copy in part], after["copies"])
-        self.assertEqual(before, after)
         self.assertEqual(row, job(self.key, version))
         with self.subTest("nobody will ever go on with the older upload, so its row must not say that it is under way"):
             self.assertEqual("SUPERSEDED", job(self.key, self.version)["processing_status"])

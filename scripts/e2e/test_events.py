@@ -135,7 +135,7 @@ class Repeats(EndToEnd):
             "rejects": parts("unprocessed", key),
         }
 
-    # Red when `done` is not looked at, or only the ledger's counts are kept from changing.
+    # Red when `done` of the inbox row is not looked at.
     def test_promise_3_a_duplicate_event_does_nothing(self) -> None:
         version = upload(self.key, one_row(self.account))
         row = ended(self.key, version)
@@ -182,7 +182,8 @@ class Repeats(EndToEnd):
 class Replaced(EndToEnd):
     # Red when the worker does not look for a newer version between blocks, or does not take it over at its end.
     def test_promise_3_two_uploads_in_quick_succession(self) -> None:
-        older, newer = offers(self.account, 12_000, note="older"), offers(self.account, 3_500, note="newer")
+        rows = 20_000
+        older, newer = offers(self.account, rows, note="older"), offers(self.account, 3_500, note="newer")
         with configured(BLOCK_ROWS="1000"):
             first = upload(self.key, older)
             eventually(lambda: job(self.key, first).get("rows_read"), "the first upload is under way")
@@ -191,7 +192,7 @@ class Replaced(EndToEnd):
         stopped = job(self.key, first)
         self.assertEqual("SUPERSEDED", stopped["processing_status"])
         total = counts(stopped)
-        self.assertLess(total["read"], 12_000)
+        self.assertLess(total["read"], rows)
         self.assertEqual(total["read"], total["written"] + total["superseded"] + total["rejected"])
         self.assertEqual("COMPLETED", row["processing_status"], row.get("error_message"))
         wanted = expected(newer, block_rows=1_000)
@@ -214,7 +215,7 @@ class Replaced(EndToEnd):
 
     def test_promise_3_a_version_that_meets_a_worker_waits_and_is_no_error(self) -> None:
         with configured(BLOCK_ROWS="1000"):
-            version = upload(self.key, offers(self.account, 6_000))
+            version = upload(self.key, offers(self.account, 20_000))
             row = eventually(lambda: job(self.key, version), "the upload is under way")
             answer = invoke(notification((self.key, version, sequencer(row))))
             self.assertEqual(["WAITING"], answer.outcomes())

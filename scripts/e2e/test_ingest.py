@@ -7,7 +7,25 @@ import json
 import unittest
 from pathlib import Path
 
-from support import FIXTURES, EndToEnd, configured, counts, ended, eventually, expected, function_processes, inbox, items, job, lines, offers, parts, put_mapping, sweep, upload
+from support import (
+    FIXTURES,
+    EndToEnd,
+    configured,
+    counts,
+    ended,
+    eventually,
+    expected,
+    function_processes,
+    inbox,
+    items,
+    job,
+    lines,
+    offers,
+    parts,
+    put_mapping,
+    sweep,
+    upload,
+)
 
 # The mapping with everything in it: each type, required, default, rename, drop, constants and a write shard.
 EVERYTHING = {
@@ -50,13 +68,14 @@ class EveryRow(EndToEnd):
 
     # Red when going on reads from byte 0, counts a block twice, or the checkpoint is written without the counts.
     def test_promise_1_what_a_deadline_leaves_is_gone_on_with(self) -> None:
-        body = offers(self.account, 12_000, note="x" * 100)
+        rows = 30_000
+        body = offers(self.account, rows, note="x" * 100)
         # Fifteen seconds of the time-out are kept to leave in order, so the first attempt has one second to work.
         with configured(timeout=16, BLOCK_ROWS="1000"):
             version = upload(self.key, body)
             deferred = eventually(lambda: (row := job(self.key, version)) and "pending" in inbox(self.key) and row, "the first attempt has handed over")
             self.assertEqual("IN_PROGRESS", deferred["processing_status"])
-            self.assertLess(deferred["rows_read"], 12_000, "the time must run out in the middle of the file")
+            self.assertLess(deferred["rows_read"], rows, "the time must run out in the middle of the file")
         sweep()
         row = ended(self.key, version)
         self.assertGreaterEqual(row["retry_count"], 1)

@@ -1,17 +1,18 @@
 //! How much memory the process has needed.
 
-/// Peak resident memory of this process in bytes since it started (`ru_maxrss` of getrusage(2), which Linux counts in KiB).
+/// Peak resident memory of this process in bytes since it started (`VmHWM` of `/proc/self/status`; getrusage's `ru_maxrss` would
+/// also count what the parent held before it started us). Zero where there is no such file.
 pub fn peak_memory_bytes() -> u64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    #[expect(
-        unsafe_code,
-        reason = "getrusage fills the struct that it is given and touches nothing else"
-    )]
-    let kibibytes = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init().ru_maxrss
-    };
-    u64::try_from(kibibytes).unwrap_or(0) * 1024
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_of(&status).unwrap_or(0)
+}
+
+fn peak_of(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]
@@ -25,5 +26,14 @@ mod tests {
         let touched = vec![1_u8; 64 * 1024 * 1024];
         assert!(std::hint::black_box(&touched).iter().all(|byte| *byte == 1));
         assert!(peak_memory_bytes() >= before + 32 * 1024 * 1024);
+    }
+
+    #[test]
+    fn the_line_is_found_among_others() {
+        assert_eq!(
+            peak_of("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 1 kB\n"),
+            Some(1234 * 1024)
+        );
+        assert_eq!(peak_of("Name:\tx\n"), None);
     }
 }

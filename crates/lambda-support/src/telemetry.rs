@@ -1,6 +1,6 @@
 //! Logs.
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 use crate::Environment;
 
@@ -8,9 +8,10 @@ use crate::Environment;
 pub fn init_telemetry(environment: &Environment) {
     let level = environment
         .optional("AWS_LAMBDA_LOG_LEVEL")
-        .unwrap_or_else(|| "INFO".to_owned());
+        .and_then(|level| level_of(&level))
+        .unwrap_or(LevelFilter::INFO);
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level.to_lowercase()))
+        .with_max_level(level)
         .with_target(false)
         // Lambda adds the time itself.
         .without_time()
@@ -19,5 +20,26 @@ pub fn init_telemetry(environment: &Environment) {
         subscriber.json().flatten_event(true).init();
     } else {
         subscriber.init();
+    }
+}
+
+/// Lambda's names of the levels, which are tracing's and `FATAL`.
+fn level_of(name: &str) -> Option<LevelFilter> {
+    if name.eq_ignore_ascii_case("FATAL") {
+        return Some(LevelFilter::ERROR);
+    }
+    name.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_in_any_case() {
+        assert_eq!(level_of("DEBUG"), Some(LevelFilter::DEBUG));
+        assert_eq!(level_of("warn"), Some(LevelFilter::WARN));
+        assert_eq!(level_of("FATAL"), Some(LevelFilter::ERROR));
+        assert_eq!(level_of("loud"), None);
     }
 }

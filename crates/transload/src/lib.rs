@@ -83,11 +83,16 @@ pub fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let message = cause.to_string();
+        // Some errors print their source themselves; saying it twice helps nobody.
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
         source = cause.source();
     }
-    text
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join(" ")
 }
 
 #[cfg(test)]
@@ -105,7 +110,7 @@ mod tests {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot write")]
         struct Outer(#[source] std::io::Error);
-        let error = Outer(std::io::Error::other("disk full"));
-        assert_eq!(describe(&error), "cannot write: disk full");
+        let error = Outer(std::io::Error::other("disk full:\n  no room"));
+        assert_eq!(describe(&error), "cannot write: disk full: no room");
     }
 }

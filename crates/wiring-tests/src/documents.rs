@@ -92,20 +92,23 @@ impl Document {
 
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let mut fence = None;
-        self.text.lines().zip(1..).filter_map(move |(text, number)| {
-            if let Some(language) = text.trim_start().strip_prefix("```") {
-                fence = match fence {
-                    None => Some(language.trim()),
-                    Some(_) => None,
-                };
-                return None;
-            }
-            Some(Line {
-                number,
-                text,
-                fence,
+        self.text
+            .lines()
+            .zip(1..)
+            .filter_map(move |(text, number)| {
+                if let Some(language) = text.trim_start().strip_prefix("```") {
+                    fence = match fence {
+                        None => Some(language.trim()),
+                        Some(_) => None,
+                    };
+                    return None;
+                }
+                Some(Line {
+                    number,
+                    text,
+                    fence,
+                })
             })
-        })
     }
 }
 
@@ -116,9 +119,9 @@ struct Line<'a> {
     fence: Option<&'a str>,
 }
 
-/// The pairs `` `path` :: `name` `` of a line.
-pub fn named_tests(line: &str) -> Vec<(&str, &str)> {
-    let parts: Vec<&str> = line.split('`').collect();
+/// The pairs `` `path` :: `name` `` of a text, which may go over the end of a line.
+pub fn named_tests(text: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = text.split('`').collect();
     parts
         .windows(3)
         .skip(1)
@@ -143,12 +146,16 @@ mod tests {
         let scripts = document.scripts();
         assert_eq!(
             scripts,
-            [(3, "scripts/test"), (4, "scripts/build"), (1, "scripts/demo")]
+            [
+                (3, "scripts/test"),
+                (4, "scripts/build"),
+                (1, "scripts/demo")
+            ]
         );
         assert_eq!(document.links(), [(1, "../README.md#use"), (10, "g.md")]);
         assert!(document.leads_somewhere("../Cargo.toml#x"));
         assert!(!document.leads_somewhere("Cargo.toml"));
-        let row = "| 1. Rows | `code` | `a/b.rs` :: `one`; `c.py` :: `two` and `three` |";
+        let row = "| 1. Rows | `code` | `a/b.rs` :: `one`; `c.py` ::\n`two` and `three` |";
         assert_eq!(named_tests(row), [("a/b.rs", "one"), ("c.py", "two")]);
     }
 }

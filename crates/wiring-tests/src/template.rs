@@ -9,7 +9,8 @@ use crate::read;
 
 const STACK: &str = "stack";
 const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "111122223333";
+/// The account that the stack is in.
+pub const ACCOUNT: &str = "111122223333";
 
 /// A template and the parameters of one stack.
 #[derive(Debug, Clone)]

@@ -80,7 +80,7 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The table's keys cannot be found out.
-    #[error("the table {table} cannot be used{}", advice(source.kind()))]
+    #[error("{}", advice(table, source.kind()))]
     Table {
         /// The table.
         table: String,
@@ -100,7 +100,7 @@ pub enum LoadError {
     Output(OutputError),
     /// The file could not be read to its end.
     #[error(
-        "{path:?} could not be read to its end; {written} rows are in the table: run the command again when it can be read, it begins anew"
+        "{path:?} cannot be read to its end; {written} rows are written so far, and running the command again, which begins with the first row, is safe"
     )]
     Unreadable {
         /// The file.
@@ -111,46 +111,54 @@ pub enum LoadError {
         source: InputError,
     },
     /// The table took no more rows.
-    #[error("the load stopped with {written} rows written{}; run the command again afterwards, it begins anew{}", stop_advice(source), until(.quiet_until))]
+    #[error(
+        "{}; {written} rows are written so far, and running the command again, which begins with the first row, is safe{}",
+        advice(table, kind_of_failure(source)),
+        until(.quiet_until)
+    )]
     Unwritable {
+        /// The table.
+        table: String,
         /// Rows that the table has acknowledged.
         written: u64,
         /// Until when a write without an answer may still land, if there is one.
         quiet_until: Option<Timestamp>,
         /// Why.
-        source: WriteFailure,
+        source: Box<WriteFailure>,
     },
 }
 
 /// What a person can do about an answer of the table.
-fn advice(kind: ErrorKind) -> &'static str {
+fn advice(table: &str, kind: ErrorKind) -> String {
     match kind {
-        ErrorKind::NotFound => {
-            ": it is not there; check --table, the region (AWS_REGION or the profile's) and --endpoint-url"
+        ErrorKind::NotFound => format!(
+            "there is no table {table}: check --table, the region (AWS_REGION or the profile's) and --endpoint-url"
+        ),
+        ErrorKind::Denied => format!(
+            "access to the table {table} is denied: check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need dynamodb:DescribeTable and dynamodb:BatchWriteItem on it"
+        ),
+        ErrorKind::Unanswered => format!(
+            "the table {table} does not answer: check the network, the region and --endpoint-url"
+        ),
+        ErrorKind::Throttled => {
+            format!("the table {table} is throttled: try again later or raise its capacity")
         }
-        ErrorKind::Denied => {
-            ": access was denied; check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need dynamodb:DescribeTable and dynamodb:BatchWriteItem on it"
+        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Internal => {
+            format!("the table {table} cannot be used")
         }
-        ErrorKind::Unanswered => {
-            ": no answer came; check the network, the region and --endpoint-url"
-        }
-        ErrorKind::Throttled => ": it is throttled; try again later or raise its capacity",
-        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Internal => "",
     }
 }
 
-fn stop_advice(failure: &WriteFailure) -> &'static str {
+fn kind_of_failure(failure: &WriteFailure) -> ErrorKind {
     match failure {
-        WriteFailure::Store(error) | WriteFailure::NoProgress { last: error, .. } => {
-            advice(error.kind())
-        }
+        WriteFailure::Store(error) | WriteFailure::NoProgress { last: error, .. } => error.kind(),
     }
 }
 
 fn until(quiet: &Option<Timestamp>) -> String {
     quiet.map_or_else(String::new, |time| {
         let time = time.iso();
-        format!(" (not before {time}, as a write without an answer may land until then)")
+        format!(" from {time} on (a write without an answer may land until then)")
     })
 }
 
@@ -258,9 +266,10 @@ pub async fn ingest_file<T: TableStore, C: Clock>(
         }
         End::Unwritable(source) => {
             return Err(LoadError::Unwritable {
+                table: load.table.to_owned(),
                 written,
                 quiet_until: Some(transferred.quiet_until).filter(|time| *time > clock.now()),
-                source,
+                source: Box::new(source),
             });
         }
         End::WindowClosed | End::NotRecorded => {

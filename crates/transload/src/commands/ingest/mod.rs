@@ -1,27 +1,22 @@
 //! `transload ingest`: a CSV file into a table.
 
-use std::fmt;
+mod bar;
+mod outcome;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use bulk_writer::WriterSettings;
 use clap::builder::NonEmptyStringValueParser;
 use csv_ingester::InputError;
-use indicatif::{
-    HumanBytes, HumanCount, ProgressBar, ProgressFinish, ProgressState, ProgressStyle,
-};
 use records::{MappingError, RowMapping};
-use storage::{Clock, StorageError, SystemClock, Timestamp};
+use storage::{StorageError, SystemClock};
+
+use bar::Bar;
+use outcome::Outcome;
 
 use crate::Surroundings;
-use crate::ingest::{
-    Load, LoadError, LoadProgress, Loaded, LocalFile, LocalFileError, ingest_file,
-};
-
-/// How often the text of the progress bar changes.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+use crate::ingest::{Load, LoadError, Loaded, LocalFile, LocalFileError, ingest_file};
 
 /// Load a CSV file into a DynamoDB table
 ///
@@ -105,14 +100,14 @@ pub enum IngestError {
     #[error("cannot start")]
     Runtime(#[source] io::Error),
     /// No region or no credentials.
-    #[error("cannot connect")]
-    Connect(#[source] StorageError),
+    #[error(transparent)]
+    Connect(StorageError),
     /// The load failed.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The input broke; what came before is loaded.
     #[error(
-        "{path:?} is not whole: the {rows} rows before the break are loaded; get the whole file and run the command again"
+        "{path:?} is not whole: only the {rows} rows before the break were read; get the whole file and run the command again"
     )]
     Broken {
         /// The file.
@@ -221,150 +216,8 @@ fn print(outcome: &Outcome<'_>) -> Result<(), IngestError> {
     }
 }
 
-/// A progress bar on the standard error, drawn only where that is a terminal.
-struct Bar<C> {
-    bar: ProgressBar,
-    clock: C,
-    next: Timestamp,
-}
-
-impl<C: Clock> Bar<C> {
-    fn new(bytes: u64, clock: C) -> Self {
-        let style = ProgressStyle::with_template(
-            "{bar:20} {percent}% {bytes} of {total_bytes}, {msg}, {left} left",
-        )
-        .expect("the template is constant and tested")
-        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let left = indicatif::HumanDuration(state.eta());
-            // A bar that cannot be drawn is no reason to stop.
-            let _ = write!(out, "{left:#}");
-        });
-        let bar = ProgressBar::new(bytes)
-            .with_style(style)
-            .with_finish(ProgressFinish::AndClear);
-        Self {
-            bar,
-            clock,
-            next: Timestamp(0),
-        }
-    }
-
-    fn show(&mut self, progress: &LoadProgress) {
-        let now = self.clock.now();
-        if self.bar.is_hidden() || now < self.next {
-            return;
-        }
-        self.next = now.plus(PROGRESS_EVERY);
-        self.bar.set_position(progress.bytes_settled());
-        let rows = rate(progress.settled.read, self.bar.elapsed());
-        self.bar.set_message(progress_text(rows, progress));
-    }
-}
-
-fn progress_text(rows_per_second: u64, progress: &LoadProgress) -> String {
-    let mut text = format!(
-        "{} rows/s, {} rejected, {} throttled",
-        HumanCount(rows_per_second),
-        HumanCount(progress.settled.rejected),
-        HumanCount(progress.writer.throttled),
-    );
-    if progress.writer.unanswered > 0 {
-        text.push_str(&format!(
-            ", {} calls without an answer (their rows wait {} s)",
-            HumanCount(progress.writer.unanswered),
-            WriterSettings::default().settle.as_secs(),
-        ));
-    }
-    text
-}
-
-/// Rows a second, over the whole time.
-fn rate(rows: u64, took: Duration) -> u64 {
-    let per_second = u128::from(rows) * 1000 / took.as_millis().max(1);
-    u64::try_from(per_second).unwrap_or(u64::MAX)
-}
-
-struct Outcome<'a> {
-    args: &'a IngestArgs,
-    bytes: u64,
-    loaded: &'a Loaded,
-    took: Duration,
-}
-
-impl Outcome<'_> {
-    fn json(&self) -> String {
-        let Loaded { counts, writer, .. } = self.loaded;
-        serde_json::json!({
-            "command": "ingest",
-            "file": self.args.file.to_string_lossy(),
-            "table": self.args.table,
-            "bytes": self.bytes,
-            "complete": self.loaded.broken.is_none(),
-            "rows_read": counts.read,
-            "rows_written": counts.written,
-            "rows_superseded": counts.superseded,
-            "rows_rejected": counts.rejected,
-            "throttled": writer.throttled,
-            "unanswered": writer.unanswered,
-            "calls": writer.calls,
-            "backup": self.loaded.backup.as_ref().map(|path| path.to_string_lossy()),
-            "unprocessed": self.loaded.unprocessed.as_ref().map(|path| path.to_string_lossy()),
-            "seconds": self.took.as_millis() as f64 / 1000.0,
-            "rows_per_second": rate(counts.read, self.took),
-        })
-        .to_string()
-    }
-
-    fn text(&self) -> String {
-        let counts = self.loaded.counts;
-        let row =
-            |count: u64, what: &str| format!("\n  {:>13} {what}", HumanCount(count).to_string());
-        let mut text = format!(
-            "{} ({}) into {} in {}.{:03} s, {} rows/s:",
-            self.args.file.display(),
-            HumanBytes(self.bytes),
-            self.args.table,
-            self.took.as_secs(),
-            self.took.subsec_millis(),
-            HumanCount(rate(counts.read, self.took)),
-        );
-        text.push_str(&row(counts.read, "rows read"));
-        text.push_str(&row(counts.written, "written"));
-        text.push_str(&row(
-            counts.superseded,
-            "superseded (a later row has the same key)",
-        ));
-        text.push_str(&row(counts.rejected, "rejected"));
-        let files = [
-            ("accepted rows as JSON", &self.loaded.backup),
-            ("rejected rows and why", &self.loaded.unprocessed),
-        ];
-        for (what, path) in files {
-            if let Some(path) = path {
-                text.push_str(&format!("\n{what}: {}", path.display()));
-            }
-        }
-        text
-    }
-
-    /// What must not be missed, whoever reads the result.
-    fn warning(&self) -> Option<String> {
-        let path = self.loaded.unprocessed.as_ref()?;
-        let first = self.loaded.first_reject.as_deref().unwrap_or_default();
-        Some(format!(
-            "warning: {} of {} rows were rejected and are not in the table; the first is {first}; all with their reasons: {}",
-            HumanCount(self.loaded.counts.rejected),
-            HumanCount(self.loaded.counts.read),
-            path.display(),
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bulk_writer::Progress;
-    use csv_ingester::RowCounts;
-
     use super::*;
 
     #[test]
@@ -385,40 +238,5 @@ mod tests {
         ] {
             assert!(parse_endpoint(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_bar_says_rows_a_second_rejected_and_throttled() {
-        let mut progress = LoadProgress {
-            bytes_read: 4_000_000,
-            rows_read: 40_000,
-            settled: RowCounts {
-                read: 30_000,
-                written: 29_000,
-                superseded: 0,
-                rejected: 1_000,
-            },
-            writer: Progress {
-                throttled: 75,
-                ..Progress::default()
-            },
-        };
-        assert_eq!(progress.bytes_settled(), 3_000_000);
-        insta::assert_snapshot!(progress_text(12_345, &progress), @"12,345 rows/s, 1,000 rejected, 75 throttled");
-        progress.writer.unanswered = 2;
-        insta::assert_snapshot!(progress_text(7, &progress), @"7 rows/s, 1,000 rejected, 75 throttled, 2 calls without an answer (their rows wait 300 s)");
-        assert_eq!(LoadProgress::default().bytes_settled(), 0);
-    }
-
-    #[test]
-    fn the_rate_of_no_time_is_finite() {
-        assert_eq!(rate(500, Duration::ZERO), 500_000);
-        assert_eq!(rate(500, Duration::from_secs(2)), 250);
-    }
-
-    #[test]
-    fn the_template_is_one() {
-        let bar = Bar::new(1_000, SystemClock);
-        assert_eq!(bar.bar.length(), Some(1_000));
     }
 }

@@ -1,0 +1,111 @@
+//! The progress bar.
+
+use std::fmt;
+use std::time::Duration;
+
+use bulk_writer::WriterSettings;
+use indicatif::{
+    HumanCount, HumanDuration, ProgressBar, ProgressFinish, ProgressState, ProgressStyle,
+};
+use storage::{Clock, Timestamp};
+
+use super::outcome::rate;
+use crate::ingest::LoadProgress;
+
+/// How often the text of the progress bar changes.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// A progress bar on the standard error, drawn only where that is a terminal.
+pub(super) struct Bar<C> {
+    bar: ProgressBar,
+    clock: C,
+    next: Timestamp,
+}
+
+impl<C: Clock> Bar<C> {
+    pub(super) fn new(bytes: u64, clock: C) -> Self {
+        let style = ProgressStyle::with_template(
+            "{bar:20} {percent}% {bytes} of {total_bytes}, {msg}, {left} left",
+        )
+        .expect("the template is constant and tested")
+        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let left = HumanDuration(state.eta());
+            // A bar that cannot be drawn is no reason to stop.
+            let _ = write!(out, "{left:#}");
+        });
+        let bar = ProgressBar::new(bytes)
+            .with_style(style)
+            .with_finish(ProgressFinish::AndClear);
+        Self {
+            bar,
+            clock,
+            next: Timestamp(0),
+        }
+    }
+
+    pub(super) fn show(&mut self, progress: &LoadProgress) {
+        let now = self.clock.now();
+        if self.bar.is_hidden() || now < self.next {
+            return;
+        }
+        self.next = now.plus(PROGRESS_EVERY);
+        self.bar.set_position(progress.bytes_settled());
+        let rows = rate(progress.settled.read, self.bar.elapsed());
+        self.bar.set_message(progress_text(rows, progress));
+    }
+}
+
+fn progress_text(rows_per_second: u64, progress: &LoadProgress) -> String {
+    let mut text = format!(
+        "{} rows/s, {} rejected, {} throttled",
+        HumanCount(rows_per_second),
+        HumanCount(progress.settled.rejected),
+        HumanCount(progress.writer.throttled),
+    );
+    if progress.writer.unanswered > 0 {
+        text.push_str(&format!(
+            ", {} calls without an answer (their rows wait {} s)",
+            HumanCount(progress.writer.unanswered),
+            WriterSettings::default().settle.as_secs(),
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use bulk_writer::Progress;
+    use csv_ingester::RowCounts;
+    use storage::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn the_bar_says_rows_a_second_rejected_and_throttled() {
+        let mut progress = LoadProgress {
+            bytes_read: 4_000_000,
+            rows_read: 40_000,
+            settled: RowCounts {
+                read: 30_000,
+                written: 29_000,
+                superseded: 0,
+                rejected: 1_000,
+            },
+            writer: Progress {
+                throttled: 75,
+                ..Progress::default()
+            },
+        };
+        assert_eq!(progress.bytes_settled(), 3_000_000);
+        insta::assert_snapshot!(progress_text(12_345, &progress), @"12,345 rows/s, 1,000 rejected, 75 throttled");
+        progress.writer.unanswered = 2;
+        insta::assert_snapshot!(progress_text(7, &progress), @"7 rows/s, 1,000 rejected, 75 throttled, 2 calls without an answer (their rows wait 300 s)");
+        assert_eq!(LoadProgress::default().bytes_settled(), 0);
+    }
+
+    #[test]
+    fn the_template_is_one() {
+        let bar = Bar::new(1_000, SystemClock);
+        assert_eq!(bar.bar.length(), Some(1_000));
+    }
+}
