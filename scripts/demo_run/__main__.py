@@ -19,6 +19,7 @@ from demo_run.expected import Rules, expect_file
 from demo_run.show import heading, paint, say
 
 NAME = "demo"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 MAPPING_KEY = "mappings/flights.json"
 
 OFFERS = Rules(keys=("account", "offer_id"))
@@ -100,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if not kept:
             # A second Ctrl-C must not leave a server behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, *ENDING):
+                signal.signal(number, signal.SIG_IGN)
             cloud.stop()
             say("Stopped the local cloud and removed its state. To look around in it: scripts/demo --keep")
 
@@ -116,7 +118,7 @@ def save_log(cloud: control.Cloud) -> None:
 
 def main() -> int:
     """A Problem becomes one readable message; signals become exceptions, so that the cloud is stopped on the way out."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, lambda got, _: sys.exit(128 + got))
     try:
         return run(parse())

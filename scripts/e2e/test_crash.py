@@ -33,6 +33,8 @@ from support import (
 )
 
 ROWS = 20_000
+# A batch of 25 on each of 32 lanes.
+ROWS_UNDER_WAY = 800
 # epoll_wait of x86_64; epoll_pwait of x86_64 and of arm64.
 EPOLL_WAIT = ("232", "281", "22")
 
@@ -66,16 +68,14 @@ class Interrupted(EndToEnd):
         (self.worker,) = set(function_processes()) - set(idle)
 
     def stand_still(self) -> None:
-        """Stops the worker while it waits for answers, when whatever it has decided to send has been sent.
-
-        Stopped between the two, it would send rows when it wakes up. AWS refuses those, whose signature is older than the
-        settle time by then; the local cloud looks at no date.
-        """
+        """Stops the worker while it waits for answers, when it has nothing left to decide."""
 
         def waits() -> bool:
             os.kill(self.worker, signal.SIGSTOP)
             time.sleep(0.01)
-            if Path(f"/proc/{self.worker}/syscall").read_text().split()[0] in EPOLL_WAIT:
+            call, *arguments = Path(f"/proc/{self.worker}/syscall").read_text().split()
+            # With a time-out of 0 it only looks, and has work to do.
+            if call in EPOLL_WAIT and arguments[3] != "0x0":
                 return True
             os.kill(self.worker, signal.SIGCONT)
             return False
@@ -112,8 +112,8 @@ class Interrupted(EndToEnd):
         # The invocation that died was tried again by itself, so nobody has to be told.
         self.assertEqual([], messages_about(self.key))
 
-    # Red when the send window does not end with the lease; and, depending on where the worker stood still, when any write to
-    # the lake is sent without looking at the lease first.
+    # Red when the send window does not end with the lease; and, depending on where the worker stood still, when a write to the
+    # lake is begun without looking at the lease first.
     def test_promise_3_a_worker_that_stood_still_writes_nothing_over_a_newer_upload(self) -> None:
         self.addCleanup(self.end_worker)
         self.stand_still()
@@ -133,10 +133,15 @@ class Interrupted(EndToEnd):
         eventually(lambda: invocations_ended() > ended_before, "the worker has woken up and left")
         time.sleep(0.5)
         after = self.state()
-        for name in before:
+        # A batch that waits for a connection when the worker is stopped is sent when it wakes up. DynamoDB refuses it, since its
+        # signature is older than the settle time by then; the local cloud looks at no date, so as many rows as can be under
+        # way may land here. A worker that does not know that its time is over writes thousands.
+        held = {item["offer_id"]: item for item in before["items"]}
+        landed = [item for item in after["items"] if item != held.get(item["offer_id"])]
+        self.assertLessEqual(len(landed), ROWS_UNDER_WAY)
+        for name in ("copies", "rejects", "inbox"):
             with self.subTest(f"{name} are as the owner of the newer upload left them"):
                 self.assertTrue(before[name] == after[name], f"{len(before[name])} before the old worker woke up, {len(after[name])} after it")
-        held = {item["offer_id"]: item for item in after["items"]}
         self.assertEqual(wanted.items, [held[item["offer_id"]] for item in wanted.items])
         self.assertEqual(row, job(self.key, version))
         with self.subTest("nobody will ever go on with the older upload, so its row must not say that it is under way"):

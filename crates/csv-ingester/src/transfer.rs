@@ -12,6 +12,8 @@ use crate::rows::{RecordedRun, RowReader, RunLines, Step, record_run};
 
 /// Settled runs that may wait to be recorded.
 const RUNS_TO_RECORD: usize = 4;
+/// The longest time between two looks at the window, and two reports of progress.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes settled runs in file order: into backup and rejects, and the ledger where there is one.
 #[expect(
@@ -57,7 +59,8 @@ pub struct Transferred<E> {
     pub progress: Progress,
 }
 
-/// Moves every row, until the input ends or the window closes. Attempts under way are always waited for.
+/// Moves every row, until the input ends or the window closes. Attempts under way are always waited for. `on_progress` is
+/// called once a second at the least, with the rows read and the writer's counters.
 pub async fn transfer<S, T, C, R, Rec>(
     reader: &mut RowReader,
     input: &mut Input<S>,
@@ -162,7 +165,8 @@ where
                 }
                 continue;
             }
-            () = window_closed(window, clock) => continue,
+            // The window may be moved meanwhile, and whoever shows the progress wants to see that time goes by.
+            () = tokio::time::sleep(clock.now().until(window.end()).min(LOOK_AGAIN)) => continue,
         };
         match settled {
             Ok(Some(run)) => pass_on(run, settled_runs).await,
@@ -180,16 +184,4 @@ where
 /// Hands a settled run to the recorder; if that has ended, the loop sees it next time.
 async fn pass_on(run: SettledRun<RunLines>, settled_runs: &mpsc::Sender<RecordedRun>) {
     let _ = settled_runs.send(record_run(run)).await;
-}
-
-/// Ends when the window does, also when its end moves meanwhile.
-async fn window_closed(window: &SendWindow, clock: &impl Clock) {
-    const LOOK_AGAIN: Duration = Duration::from_secs(1);
-    loop {
-        let left = clock.now().until(window.end());
-        if left.is_zero() {
-            return;
-        }
-        tokio::time::sleep(left.min(LOOK_AGAIN)).await;
-    }
 }

@@ -51,7 +51,10 @@ impl Cli {
     pub fn run(&self, surroundings: &Surroundings) -> Result<(), Error> {
         match &self.command {
             Command::Generate(args) => Ok(commands::generate::run(args, surroundings)?),
-            Command::Ingest(args) => Ok(commands::ingest::run(args, surroundings)?),
+            Command::Ingest(args) => {
+                commands::ingest::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
         }
     }
 }
@@ -64,7 +67,7 @@ pub enum Error {
     Generate(#[from] commands::generate::GenerateError),
     /// `transload ingest` failed.
     #[error(transparent)]
-    Ingest(#[from] commands::ingest::IngestError),
+    Ingest(#[from] Box<commands::ingest::IngestError>),
 }
 
 impl Error {

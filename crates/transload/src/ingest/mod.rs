@@ -51,9 +51,15 @@ pub struct LoadProgress {
 }
 
 impl LoadProgress {
-    /// Bytes of the file whose rows have settled, about. Reading runs up to 16 MB ahead, which in a small file is all of it.
-    pub fn bytes_settled(&self) -> u64 {
-        let bytes = u128::from(self.bytes_read) * u128::from(self.settled.read)
+    /// Rows that are written, superseded or rejected.
+    pub fn rows_done(&self) -> u64 {
+        // The writer counts a row when the table has acknowledged it; it settles with the rest of its run.
+        self.writer.written + self.settled.superseded + self.settled.rejected
+    }
+
+    /// Bytes of the file whose rows are done, about. Reading runs up to 16 MB ahead, which in a small file is all of it.
+    pub fn bytes_done(&self) -> u64 {
+        let bytes = u128::from(self.bytes_read) * u128::from(self.rows_done())
             / u128::from(self.rows_read.max(1));
         u64::try_from(bytes).unwrap_or(self.bytes_read)
     }
@@ -93,7 +99,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: HeaderError,
+        source: Box<HeaderError>,
     },
     /// Backup or rejects cannot be written.
     #[error("{}", beside_the_input(.0))]
@@ -196,7 +202,8 @@ fn beside_the_input(error: &OutputError) -> String {
 }
 
 /// Loads every row of the file. Backup and rejects appear beside it, as `<file>.json-copy.jsonl` and
-/// `<file>.unprocessed.jsonl`, when the load has ended. `on_progress` is called often.
+/// `<file>.unprocessed.jsonl`, when the load has ended. `on_progress` is
+/// called once a second at the least.
 ///
 /// # Errors
 /// Whatever keeps rows from settling. Running the same load again is safe: the table ends up the same.
@@ -214,9 +221,9 @@ pub async fn ingest_file<T: TableStore, C: Clock>(
             table: load.table.to_owned(),
             source,
         })?;
-    let unusable = |source| LoadError::Header {
+    let unusable = |source: HeaderError| LoadError::Header {
         path: path(),
-        source,
+        source: Box::new(source),
     };
     let input = Input::open(load.input.clone())
         .await

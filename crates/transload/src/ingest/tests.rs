@@ -212,7 +212,7 @@ async fn throttles_are_waited_out_and_counted() {
     let input = Input::new(many_rows(3_000));
     let mut positions = Vec::new();
     let loaded = input
-        .load_watched(&tables, |progress| positions.push(progress.bytes_settled()))
+        .load_watched(&tables, |progress| positions.push(progress.bytes_done()))
         .await
         .unwrap();
     assert_eq!(loaded.counts, counts(3_000, 3_000, 0, 0));
@@ -224,6 +224,25 @@ async fn throttles_are_waited_out_and_counted() {
             .iter()
             .any(|position| (1..input.file.bytes()).contains(position))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_reported_while_a_slow_table_settles_nothing() {
+    let plan = FaultPlan::seeded(8);
+    plan.limit_writes(50);
+    let tables = Failing::new(tables(), plan);
+    let input = Input::new(many_rows(900));
+    let mut done = Vec::new();
+    input
+        .load_watched(&tables, |progress| {
+            if progress.settled.read == 0 {
+                done.push(progress.rows_done());
+            }
+        })
+        .await
+        .unwrap();
+    done.dedup();
+    assert!(done.len() > 10, "all rows are one run: {done:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,6 +365,20 @@ async fn files_that_cannot_be_written_are_found_out_before_the_first_row() {
 
     assert!(tables.scan(TABLE).is_empty());
     assert!(input.others().is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_stops_the_load() {
+    let tables = tables();
+    // Many rows find it out on the way, few ones at the end.
+    for rows in [50_000, 10] {
+        let input = Input::new(many_rows(rows));
+        std::os::unix::fs::symlink("/dev/full", input.beside(BACKUP)).unwrap();
+        let message = input.message(&tables).await;
+        assert!(message.starts_with("cannot write \"FOLDER/data.csv.json-copy.jsonl\" (backup and rejects are written beside the input: make room there"), "{message}");
+        assert_eq!(input.others(), ["data.csv.json-copy.jsonl"]);
+    }
 }
 
 fn set_readonly(path: &Path) {

@@ -31,7 +31,10 @@ impl<C: Clock> Bar<C> {
         .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
             let left = HumanDuration(state.eta());
             // A bar that cannot be drawn is no reason to stop.
-            let _ = write!(out, "{left:#}");
+            let _ = match state.pos() {
+                0 => out.write_char('?'),
+                _ => write!(out, "{left:#}"),
+            };
         });
         let bar = ProgressBar::new(bytes)
             .with_style(style)
@@ -49,9 +52,9 @@ impl<C: Clock> Bar<C> {
             return;
         }
         self.next = now.plus(PROGRESS_EVERY);
-        self.bar.set_position(progress.bytes_settled());
-        let rows = rate(progress.settled.read, self.bar.elapsed());
+        let rows = rate(progress.rows_done(), self.bar.elapsed());
         self.bar.set_message(progress_text(rows, progress));
+        self.bar.set_position(progress.bytes_done());
     }
 }
 
@@ -92,15 +95,16 @@ mod tests {
                 rejected: 1_000,
             },
             writer: Progress {
+                written: 29_000,
                 throttled: 75,
                 ..Progress::default()
             },
         };
-        assert_eq!(progress.bytes_settled(), 3_000_000);
+        assert_eq!(progress.bytes_done(), 3_000_000);
         insta::assert_snapshot!(progress_text(12_345, &progress), @"12,345 rows/s, 1,000 rejected, 75 throttled");
         progress.writer.unanswered = 2;
         insta::assert_snapshot!(progress_text(7, &progress), @"7 rows/s, 1,000 rejected, 75 throttled, 2 calls without an answer (their rows wait 300 s)");
-        assert_eq!(LoadProgress::default().bytes_settled(), 0);
+        assert_eq!(LoadProgress::default().bytes_done(), 0);
     }
 
     #[test]

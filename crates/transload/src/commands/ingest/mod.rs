@@ -16,7 +16,7 @@ use bar::Bar;
 use outcome::Outcome;
 
 use crate::Surroundings;
-use crate::ingest::{Load, LoadError, Loaded, LocalFile, LocalFileError, ingest_file};
+use crate::ingest::{Load, LoadError, LocalFile, LocalFileError, ingest_file};
 
 /// Load a CSV file into a DynamoDB table
 ///

@@ -1,6 +1,5 @@
 //! The result as it is printed.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
