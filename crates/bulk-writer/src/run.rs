@@ -64,7 +64,14 @@ impl RunBuilder {
 
     /// Closes the run and leaves an empty builder behind.
     pub fn finish<T>(&mut self, tag: T) -> Run<T> {
-        let taken = std::mem::take(self);
+        // The next run will be about as large; growing by doubling would hold twice its memory.
+        let next = Self {
+            items: Vec::with_capacity(self.items.len()),
+            keys: Vec::with_capacity(self.keys.len()),
+            ends: Vec::with_capacity(self.ends.len()),
+            ..Self::default()
+        };
+        let taken = std::mem::replace(self, next);
         let items = Bytes::from(taken.items);
         let keys = Bytes::from(taken.keys);
         let mut rows: Vec<RunRow> = Vec::with_capacity(taken.ends.len());

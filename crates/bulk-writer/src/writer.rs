@@ -38,7 +38,7 @@ impl Default for WriterSettings {
     fn default() -> Self {
         Self {
             lanes: 32,
-            max_unsettled_bytes: 16 * 1024 * 1024,
+            max_unsettled_bytes: 8 * 1024 * 1024,
             max_batch_bytes: 1024 * 1024,
             settle: Duration::from_secs(300),
             back_off: (Duration::from_millis(50), Duration::from_secs(5)),

@@ -9,11 +9,11 @@ use storage::{
 };
 use tracing::{info, warn};
 
-use crate::claims::{InboxKey, change_inbox, open_inboxes};
+use crate::claims::{InboxKey, change_inbox, open_inboxes, read_inbox};
 use crate::config::Config;
 use crate::event::{ObjectVersion, Request, decode};
 use crate::inbox::{Timing, Verdict};
-use crate::object::{TIME_TO_LEAVE, Worked, work_on};
+use crate::object::{TIME_TO_LEAVE, Worked, end_overtaken, work_on};
 use crate::report::{ObjectReport, Outcome, Report};
 
 /// What the handler borrows from `main`, or from a test.
@@ -187,8 +187,14 @@ where
         if let Some(failure) = failure {
             self.note(failure);
         }
+        let overtaken = read_inbox(ledger, key).await?.overtaken;
+        end_overtaken(self.dependencies, &overtaken).await?;
         let kept = change_inbox(ledger, clock, key, |inbox, _| {
-            inbox.release(fence, &ending, quiet_until)
+            let kept = inbox.release(fence, &ending, quiet_until);
+            if kept {
+                inbox.overtaken.retain(|object| !overtaken.contains(object));
+            }
+            kept
         })
         .await?;
         if !kept {

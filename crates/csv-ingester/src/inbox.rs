@@ -35,6 +35,11 @@ pub struct Inbox {
     /// The newest version that has not been started (or that was handed over unfinished).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending: Option<ObjectVersion>,
+    /// Whether somebody has worked on the pending version before.
+    pub pending_begun: bool,
+    /// Versions that were begun and then overtaken by a newer one; the owner says so in their rows.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub overtaken: Vec<ObjectVersion>,
     /// The newest version that has ended, completed or failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub done: Option<Sequencer>,
@@ -119,11 +124,18 @@ impl Inbox {
                 .as_ref()
                 .is_none_or(|lease| lease.object.sequencer < newest.sequencer)
             {
-                self.pending = Some(newest.clone());
+                self.set_pending(newest.clone());
             }
         } else {
             self.fence += 1;
+            self.set_pending(newest.clone());
             self.pending = None;
+            self.pending_begun = false;
+            if let Some(dead) = self.lease.take()
+                && dead.object != newest
+            {
+                self.overtaken.push(dead.object);
+            }
             self.lease = Some(Lease {
                 object: newest.clone(),
                 owner: owner.to_owned(),
@@ -135,6 +147,19 @@ impl Inbox {
             Some(arrived) if arrived.sequencer < newest.sequencer => Verdict::Outdated,
             _ => Verdict::Waits,
         }
+    }
+
+    /// Replaces the version that waits, and remembers one that somebody had begun.
+    fn set_pending(&mut self, newest: ObjectVersion) {
+        if self.pending.as_ref() == Some(&newest) {
+            return;
+        }
+        if let Some(older) = self.pending.replace(newest)
+            && self.pending_begun
+        {
+            self.overtaken.push(older);
+        }
+        self.pending_begun = false;
     }
 
     /// From when a new owner may write. An owner that died may have sent its last attempt just before its lease ended.
@@ -171,10 +196,14 @@ impl Inbox {
             Ending::Done => {
                 self.done = self.done.take().max(Some(lease.object.sequencer));
             }
-            Ending::HandedOver if !self.newer_waits(&lease.object.sequencer) => {
-                self.pending = Some(lease.object);
+            Ending::HandedOver if self.newer_waits(&lease.object.sequencer) => {
+                self.overtaken.push(lease.object);
             }
-            Ending::HandedOver | Ending::Superseded => {}
+            Ending::HandedOver => {
+                self.pending = Some(lease.object);
+                self.pending_begun = true;
+            }
+            Ending::Superseded => {}
         }
         true
     }
@@ -282,6 +311,29 @@ mod tests {
         assert!(inbox.is_open());
         assert_eq!(sweep(&mut inbox, 309_999), Verdict::Waits);
         assert_eq!(sweep(&mut inbox, 310_000), Verdict::Owned(version("6")));
+    }
+
+    #[test]
+    fn versions_begun_and_overtaken_are_remembered_for_the_owner() {
+        let mut inbox = Inbox::default();
+        arrive(&mut inbox, "5", 0);
+        arrive(&mut inbox, "6", 1);
+        arrive(&mut inbox, "7", 2);
+        assert_eq!(sweep(&mut inbox, 360_000), Verdict::Owned(version("7")));
+        assert_eq!(inbox.overtaken, [version("5")], "6 was never begun");
+        inbox.overtaken.clear();
+        assert!(inbox.release(2, &Ending::HandedOver, Timestamp(500_000)));
+        arrive(&mut inbox, "8", 400_000);
+        assert_eq!(
+            inbox.overtaken,
+            [version("7")],
+            "begun, handed over, overtaken"
+        );
+        inbox.overtaken.clear();
+        assert_eq!(sweep(&mut inbox, 500_000), Verdict::Owned(version("8")));
+        arrive(&mut inbox, "9", 500_001);
+        assert!(inbox.release(3, &Ending::HandedOver, Timestamp(0)));
+        assert_eq!(inbox.overtaken, [version("8")]);
     }
 
     #[test]

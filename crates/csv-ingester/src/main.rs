@@ -8,9 +8,6 @@ use lambda_support::{Environment, init_telemetry};
 use serde_json::Value;
 use storage::{SystemClock, Timestamp, aws};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();

@@ -262,6 +262,25 @@ fn judge<L: Ledger, C: Clock>(
     }
 }
 
+/// Says in the rows of versions that were begun and then overtaken that nobody will go on with them.
+pub(crate) async fn end_overtaken<O, T, L: Ledger, N, C: Clock>(
+    dependencies: &Dependencies<O, T, L, N, C>,
+    overtaken: &[ObjectVersion],
+) -> Result<(), StorageError> {
+    for object in overtaken {
+        if let Some(mut row) = JobRow::load(&dependencies.ledger, &object_job(object)).await?
+            && !row.job.processing_status.has_ended()
+        {
+            let now = dependencies.clock.now();
+            let message = "a newer version of the object took its place".to_owned();
+            row.job
+                .end(ProcessingStatus::Superseded, Some(message), now);
+            row.save(&dependencies.ledger, &dependencies.clock).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the end of the attempt into the job's row.
 async fn leave<O, T, L, N, C>(
     dependencies: &Dependencies<O, T, L, N, C>,
@@ -588,16 +607,9 @@ impl<O: ObjectStore, T, L: Ledger, N, C: Clock> Recorder for LakeRecorder<'_, O,
         let Some(next) = run.block_end else {
             return Ok(());
         };
-        // Whoever lost the key must not write over what the new owner writes.
-        if !self.keeper.is_open() && self.keeper.why_stopped() == Stop::LeaseLost {
-            return Err(StorageError::new(
-                ErrorKind::Conflict,
-                "PutObject",
-                "the lake",
-                "the lease on the inbox key has run out",
-            ));
-        }
+        self.check_lease()?;
         self.backup.finish_block().await?;
+        self.check_lease()?;
         self.unprocessed.finish_block().await?;
         let block = std::mem::take(&mut self.counts);
         self.row.job.advance(block, next);
@@ -612,14 +624,29 @@ impl<O: ObjectStore, T, L: Ledger, N, C: Clock> Recorder for LakeRecorder<'_, O,
     }
 }
 
-impl<O: ObjectStore, T, L, N, C> LakeRecorder<'_, O, T, L, N, C> {
+impl<O: ObjectStore, T, L: Ledger, N, C: Clock> LakeRecorder<'_, O, T, L, N, C> {
+    /// Whoever lost the key must not write over what the new owner writes.
+    fn check_lease(&self) -> Result<(), StorageError> {
+        if self.keeper.is_open() || self.keeper.why_stopped() != Stop::LeaseLost {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::Conflict,
+            "PutObject",
+            "the lake",
+            "the lease on the inbox key has run out",
+        ))
+    }
+
     async fn remove_leftovers(&self) -> Result<(), StorageError> {
+        self.check_lease()?;
         let end = self
             .row
             .job
             .checkpoint
             .map_or(0, |checkpoint| checkpoint.block);
         self.backup.remove_from(end).await?;
+        self.check_lease()?;
         self.unprocessed.remove_from(end).await
     }
 

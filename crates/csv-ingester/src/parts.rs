@@ -5,8 +5,11 @@ use storage::{ObjectStore, StorageError, Upload, UploadedPart};
 
 use crate::names::{PartKind, block_of_part, part_folder, part_key};
 
-/// Bytes that are gathered before they go out as one part of a multipart upload (S3 wants 5 MiB at least).
-const UPLOAD_PART_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes that are gathered before they go out as one part of a multipart upload: the least that S3 takes. Of 10,000 parts an
+/// object then has 50 GB at the most, and a block of 50,000 rows of the largest items has 20.
+const UPLOAD_PART_BYTES: usize = 5 * 1024 * 1024;
+/// What a run adds at the most to a buffer that is not full yet, most of the time; a larger one makes the buffer grow.
+const USUAL_RUN_BYTES: usize = 512 * 1024;
 
 /// The object of one block that is being written.
 pub struct PartWriter<'a, O> {
@@ -41,6 +44,11 @@ impl<'a, O: ObjectStore> PartWriter<'a, O> {
 
     /// Adds whole lines.
     pub async fn append(&mut self, lines: &[u8]) -> Result<(), StorageError> {
+        // Made once per part: a buffer that grows by doubling would hold twice its memory.
+        if self.buffer.capacity() == 0 && !lines.is_empty() {
+            self.buffer
+                .reserve_exact(UPLOAD_PART_BYTES + USUAL_RUN_BYTES);
+        }
         self.buffer.extend_from_slice(lines);
         if self.buffer.len() >= UPLOAD_PART_BYTES {
             self.upload_buffer().await?;

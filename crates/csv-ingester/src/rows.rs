@@ -2,8 +2,8 @@
 
 use bulk_writer::{Run, RunBuilder, SettledRun};
 use records::{
-    BrokenRecord, Delimiter, Encoding, Limits, Position, Record, RowBuffer, RowMapping, RowPlan,
-    Split, Splitter, TableShape, TextDecoder, choose_delimiter,
+    BrokenRecord, Delimiter, Encoding, Limits, Position, Record, RecordFault, RowBuffer,
+    RowMapping, RowPlan, Split, Splitter, TableShape, TextDecoder, choose_delimiter,
 };
 use serde::Serialize;
 
@@ -23,7 +23,9 @@ pub enum HeaderError {
     #[error("the file has no header: expected a first line with the names of the columns")]
     NoHeader,
     /// The first line is not readable.
-    #[error("the header cannot be read: {0}")]
+    #[error(
+        "the header cannot be read: {0}: expected one line of column names in UTF-8, or in UTF-16 with a byte order mark"
+    )]
     Unreadable(String),
     /// Header, mapping and table do not fit together.
     #[error(transparent)]
@@ -231,7 +233,7 @@ impl RowReader {
                     self.builder.count(weight);
                 }
                 Split::Broken(record) => {
-                    let line = broken_line(&record);
+                    let line = broken_line(&record, &self.plan);
                     self.builder.count(line.len());
                     self.lines.reject(line);
                 }
@@ -255,7 +257,14 @@ impl RowReader {
     }
 
     fn close_run(&mut self, ends_block: bool) -> Run<RunLines> {
-        let mut lines = std::mem::take(&mut self.lines);
+        // The next run will be about as large; growing by doubling would hold twice its memory.
+        let next = RunLines {
+            backup: Vec::with_capacity(self.lines.backup.len()),
+            raw: Vec::with_capacity(self.lines.raw.len()),
+            accepted: Vec::with_capacity(self.lines.accepted.len()),
+            ..RunLines::default()
+        };
+        let mut lines = std::mem::replace(&mut self.lines, next);
         if ends_block {
             self.block += 1;
             self.rows_in_block = 0;
@@ -367,11 +376,15 @@ pub fn record_run(settled: SettledRun<RunLines>) -> RecordedRun {
     }
 }
 
-fn broken_line(record: &BrokenRecord<'_>) -> Vec<u8> {
+fn broken_line(record: &BrokenRecord<'_>, plan: &RowPlan) -> Vec<u8> {
     let kept = record.raw.len() as u64;
+    let column = match record.fault {
+        RecordFault::InvalidUtf8 { column } => plan.column_name(column),
+        RecordFault::UnclosedQuote | RecordFault::TooLong { .. } => None,
+    };
     reject_line(
         record.position,
-        None,
+        column,
         &record.reason(),
         record.raw,
         (kept < record.raw_len).then_some(record.raw_len),

@@ -65,11 +65,20 @@ async fn fails(
     (text, world)
 }
 
+/// Name, file, its metadata, the row mapping `m.json`, words of the message.
+type Case = (
+    &'static str,
+    Vec<u8>,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+    &'static [&'static str],
+);
+
 #[test]
 fn promise_11_an_input_that_can_never_succeed_fails_once_with_one_message() {
     run_paused(async {
         let zip = b"PK\x03\x04rest of an archive".to_vec();
-        let cases: Vec<(&str, Vec<u8>, &[(&str, &str)], Option<&str>, &[&str])> = vec![
+        let cases: Vec<Case> = vec![
             ("empty file", Vec::new(), &[], None, &["header"]),
             (
                 "only a byte order mark",
@@ -201,7 +210,7 @@ fn promise_11_bad_rows_are_set_aside_with_their_place_and_the_rest_goes_in() {
         let rows: Vec<(Vec<u8>, Option<&str>, &str)> = vec![
             (b"a,1,5,one".to_vec(), None, ""),
             (b"b,2,5".to_vec(), None, "3 fields"),
-            (b"c,3,5,\xff\xfe".to_vec(), None, "UTF-8"),
+            (b"c,3,5,\xff\xfe".to_vec(), Some("v"), "UTF-8"),
             (b",4,5,v".to_vec(), Some("id"), "empty"),
             (format!("{long_key},5,5,v").into_bytes(), Some("id"), "2048"),
             (format!("d,6,5,{large}").into_bytes(), None, "409600"),

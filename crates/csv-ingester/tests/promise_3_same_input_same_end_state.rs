@@ -285,6 +285,9 @@ proptest! {
             world.sweep_until_quiet().await;
             tokio::time::sleep(Duration::from_secs(301)).await;
             world.tables.settle().await;
+            for row in world.ledger.rows().iter().filter(|row| row.part == "object") {
+                prop_assert_ne!(&row.attributes["processing_status"], "IN_PROGRESS", "nobody will go on with {}", row.job);
+            }
             let (newest, rows) = (versions.len() - 1, *versions.last().expect("one at least"));
             let values = world.values();
             for (key, value) in expected_values(&format!("v{newest}"), rows) {

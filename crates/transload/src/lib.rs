@@ -25,7 +25,7 @@ pub struct Surroundings {
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "transload", version, about = "Load data into DynamoDB", after_help = EXAMPLES)]
+#[command(name = "transload", bin_name = "transload", version, about = "Load data into DynamoDB", after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

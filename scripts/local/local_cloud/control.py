@@ -294,7 +294,7 @@ def report(cloud: Cloud, stack: str | None, outputs: dict[str, str], as_json: bo
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
         print(f"{key:<{width}}  {value}")
-    print(f"\nexport AWS_ENDPOINT_URL={state['endpoint']} AWS_REGION={REGION} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
+    print(f"\nexport AWS_ENDPOINT_URL={state['endpoint']} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
 
 
 def run_start(options: argparse.Namespace) -> None:
