@@ -1,7 +1,10 @@
 //! What is measured how often.
 
 use super::subject::Subject;
-use super::{ROW_BYTES, SIZE_2_GB, SIZE_100_MB};
+use super::{SIZE_2_GB, SIZE_100_MB};
+
+/// A generated row has 110.3 bytes on average.
+const ROWS_OF_100_MB: u64 = 907_000;
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -37,9 +40,9 @@ impl Extent {
             hand_back_percent,
             is_about_size: false,
         };
-        let of_size = |name, bytes: u64| Case {
+        let of_size = |name, rows| Case {
             name,
-            rows: bytes / ROW_BYTES,
+            rows,
             delay_ms: 0,
             hand_back_percent: 0,
             is_about_size: true,
@@ -48,9 +51,9 @@ impl Extent {
         if self.with_throttling {
             cases.push(with_delay("delay-5ms-throttled-10pct", 5, 10));
         }
-        cases.push(of_size(SIZE_100_MB, 100_000_000));
+        cases.push(of_size(SIZE_100_MB, ROWS_OF_100_MB));
         if self.with_2_gb {
-            cases.push(of_size(SIZE_2_GB, 2_000_000_000));
+            cases.push(of_size(SIZE_2_GB, 20 * ROWS_OF_100_MB));
         }
         cases
     }

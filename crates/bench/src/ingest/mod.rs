@@ -31,8 +31,6 @@ const SIZE_2_GB: &str = "size-2gb";
 
 /// Rows that the Python subjects get at most: a million would take them ten minutes.
 const PEER_ROWS: u64 = 100_000;
-/// Average length of a generated row, line end included.
-const ROW_BYTES: u64 = 124;
 
 /// Why the bench says nothing.
 #[derive(Debug, thiserror::Error)]
