@@ -57,9 +57,11 @@ impl Lane {
         self.queue.push_back(row);
     }
 
-    /// Puts a row before all others: it is older than whatever of its key still waits.
-    pub(crate) fn push_first(&mut self, row: Row) {
-        self.queue.push_front(row);
+    /// Puts a row where it belongs among those that wait: the queue is in input order always, so that an older row of a key
+    /// goes before a newer one.
+    pub(crate) fn insert(&mut self, row: Row) {
+        let place = self.queue.partition_point(|queued| queued.id < row.id);
+        self.queue.insert(place, row);
     }
 
     /// The next batch, if the lane is free, has one worth sending (a full one, or any when `flush`) and may send now.
@@ -111,8 +113,8 @@ impl Lane {
             .into_iter()
             .partition(|row| self.settling.contains_key(&row.put.key));
         self.parked = waiting;
-        for row in ready.into_iter().rev() {
-            self.queue.push_front(row);
+        for row in ready {
+            self.insert(row);
         }
     }
 
@@ -195,6 +197,12 @@ impl Lane {
     /// No batch before `time`.
     pub(crate) fn back_off_until(&mut self, time: Timestamp) {
         self.not_before = time;
+    }
+
+    /// The batch did not start.
+    pub(crate) fn not_sent(&mut self, rows: Vec<Row>) {
+        self.under_way = false;
+        self.requeue(rows);
     }
 
     /// The rows of a batch that nobody will send again.
@@ -344,6 +352,30 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_has_waited_does_not_pass_an_older_one_of_its_key() {
+        let mut lane = Lane::new();
+        lane.push(row(5, "a"));
+        lane.push(row(9, "a"));
+        let batch = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("rows wait");
+        lane.unanswered(batch, Timestamp(0), SETTLE);
+        let again = lane
+            .next_batch(Timestamp(0), true, MAX_BYTES)
+            .expect("the same row");
+        lane.throttled(again, false);
+        lane.back_off_until(Timestamp(400_000));
+        let later = lane
+            .next_batch(Timestamp(400_000), true, MAX_BYTES)
+            .expect("all are free");
+        assert_eq!(
+            indexes(&later),
+            [5],
+            "although row 9 has become free meanwhile"
+        );
+    }
+
+    #[test]
     fn the_heir_of_a_refused_row_goes_before_later_rows_that_wait_already() {
         let mut lane = Lane::new();
         lane.push(row(5, "a"));
@@ -361,7 +393,7 @@ mod tests {
             lane.next_batch(Timestamp(1), true, MAX_BYTES).is_none(),
             "row 9 waits"
         );
-        lane.push_first(row(3, "a"));
+        lane.insert(row(3, "a"));
         assert!(
             lane.next_batch(Timestamp(2), true, MAX_BYTES).is_none(),
             "row 3 waits, too"

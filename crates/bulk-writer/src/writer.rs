@@ -144,7 +144,8 @@ struct PendingRun<T> {
 struct Answer {
     lane: usize,
     rows: Vec<Row>,
-    result: Result<Vec<usize>, StorageError>,
+    /// Nothing if the window had closed before the attempt could start.
+    result: Option<Result<Vec<usize>, StorageError>>,
 }
 
 /// Writes runs of rows into a table: the last row of a key wins, however the table answers.
@@ -255,14 +256,15 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
             if let Some(settled) = self.take_settled() {
                 return Ok(Some(settled));
             }
+            let now = self.clock.now();
             if self.failure.is_none() {
-                self.dispatch(flush);
+                self.dispatch(flush, now);
             }
             if self.under_way.is_empty() {
                 if let Some(failure) = self.failure.take() {
                     return Err(failure);
                 }
-                match self.pause() {
+                match self.pause(now) {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None if flush || self.has_closed() => return Ok(None),
                     None => std::future::pending().await,
@@ -270,7 +272,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
                 continue;
             }
             // Lanes that wait out a back-off are looked at again in time, although other lanes are still under way.
-            let answer = match self.pause() {
+            let answer = match self.pause(now) {
                 Some(pause) => tokio::time::timeout(pause, self.under_way.next())
                     .await
                     .ok(),
@@ -294,8 +296,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
         self.clock.now() >= self.window.end()
     }
 
-    fn dispatch(&mut self, flush: bool) {
-        let now = self.clock.now();
+    fn dispatch(&mut self, flush: bool, now: Timestamp) {
         if now >= self.window.end() {
             return;
         }
@@ -303,10 +304,16 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(rows) = lane.next_batch(now, flush, max_bytes) {
                 self.progress.calls += 1;
-                let (store, table) = (self.store, self.table);
+                let (store, table, clock) = (self.store, self.table, self.clock);
+                let window = self.window.clone();
                 self.under_way.push(Box::pin(async move {
-                    let items: Vec<PutItem> = rows.iter().map(|row| row.put.clone()).collect();
-                    let result = store.put_batch(table, &items).await;
+                    // Time may have passed since this was queued: it starts when it is first polled.
+                    let result = if clock.now() < window.end() {
+                        let items: Vec<PutItem> = rows.iter().map(|row| row.put.clone()).collect();
+                        Some(store.put_batch(table, &items).await)
+                    } else {
+                        None
+                    };
                     Answer {
                         lane: index,
                         rows,
@@ -318,8 +325,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
     }
 
     /// How long until some lane may send without a new row; `None` if no lane waits for time.
-    fn pause(&self) -> Option<Duration> {
-        let now = self.clock.now();
+    fn pause(&self, now: Timestamp) -> Option<Duration> {
         if now >= self.window.end() || self.failure.is_some() {
             return None;
         }
@@ -339,11 +345,12 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
         let now = self.clock.now();
         let Answer { lane, rows, result } = answer;
         match result {
-            Ok(unprocessed) if unprocessed.is_empty() => {
+            None => self.lanes[lane].not_sent(rows),
+            Some(Ok(unprocessed)) if unprocessed.is_empty() => {
                 self.acknowledge(&rows);
                 self.lanes[lane].written();
             }
-            Ok(unprocessed) => {
+            Some(Ok(unprocessed)) => {
                 let (back, written): (Vec<_>, Vec<_>) = rows
                     .into_iter()
                     .enumerate()
@@ -355,7 +362,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
                 let tries = self.lanes[lane].throttled(back, !written.is_empty());
                 self.back_off(lane, tries, now);
             }
-            Err(error) => self.settle_error(lane, rows, error, now),
+            Some(Err(error)) => self.settle_error(lane, rows, error, now),
         }
     }
 
@@ -417,7 +424,7 @@ impl<'a, S: TableStore, C: Clock, R: Rng, T> BulkWriter<'a, S, C, R, T> {
             let put = row.put.clone();
             run.unsettled += 1;
             let id = RowId { run: id.run, index };
-            self.lanes[lane].push_first(Row { id, put });
+            self.lanes[lane].insert(Row { id, put });
         }
     }
 

@@ -26,6 +26,8 @@ struct InputRow {
 struct History {
     rows: Vec<InputRow>,
     run_rows: usize,
+    /// Runs that fit into the writer before it has no room.
+    runs_ahead: usize,
     lanes: usize,
     rates: Rates,
     seed: u64,
@@ -62,13 +64,15 @@ fn histories() -> impl Strategy<Value = History> {
     (
         prop::collection::vec(row, 0..300),
         1..60_usize,
+        1..12_usize,
         1..5_usize,
         rates,
         any::<u64>(),
     )
-        .prop_map(|(rows, run_rows, lanes, rates, seed)| History {
+        .prop_map(|(rows, run_rows, runs_ahead, lanes, rates, seed)| History {
             rows,
             run_rows,
+            runs_ahead,
             lanes,
             rates,
             seed,
@@ -141,7 +145,7 @@ async fn write(history: &History) -> Written {
     let settings = WriterSettings {
         lanes: history.lanes,
         // Small enough that submitting has to wait now and then.
-        max_unsettled_bytes: 40 * history.run_rows,
+        max_unsettled_bytes: 50 * history.run_rows * history.runs_ahead,
         // The longest injected delay, with room: what lands, lands within it.
         settle: Duration::from_secs(301),
         patience: Duration::from_secs(1_000_000),
@@ -202,7 +206,7 @@ fn run_paused<T>(work: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn promise_2_last_row_wins(history in histories()) {
@@ -236,6 +240,7 @@ fn a_refused_last_row_gives_way_to_the_one_before_it() {
         let history = History {
             rows: vec![row(false), row(false), row(true), row(true)],
             run_rows: 10,
+            runs_ahead: 1,
             lanes: 2,
             rates: Rates::default(),
             seed: 1,

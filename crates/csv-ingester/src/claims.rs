@@ -96,22 +96,23 @@ pub async fn read_inbox<L: Ledger>(ledger: &L, key: &InboxKey) -> Result<Inbox, 
     }
 }
 
-/// Inbox keys that a sweep has to look at.
-pub async fn open_inboxes<L: Ledger>(ledger: &L) -> Result<Vec<InboxKey>, StorageError> {
-    let mut keys = Vec::new();
-    for (job, part) in ledger.open_jobs(OPEN_KIND).await? {
-        // A long key is cut in the row's name; the row itself has all of it.
-        if part == INBOX_PART
-            && let Some(row) = ledger.read(&job, &part).await?
-        {
-            let stored = parse::<StoredInbox>(&row)?;
-            keys.push(InboxKey {
-                bucket: stored.bucket,
-                key: stored.key,
-            });
-        }
-    }
-    Ok(keys)
+/// The ledger's jobs that a sweep has to look at; each is an inbox key's.
+pub async fn open_inboxes<L: Ledger>(ledger: &L) -> Result<Vec<String>, StorageError> {
+    let rows = ledger.open_jobs(OPEN_KIND).await?;
+    let inboxes = rows.into_iter().filter(|(_, part)| part == INBOX_PART);
+    Ok(inboxes.map(|(job, _)| job).collect())
+}
+
+/// The inbox key of such a job. The row says it: in the job's name a long key is cut.
+pub async fn inbox_key<L: Ledger>(ledger: &L, job: &str) -> Result<Option<InboxKey>, StorageError> {
+    let Some(row) = ledger.read(job, INBOX_PART).await? else {
+        return Ok(None);
+    };
+    let stored = parse::<StoredInbox>(&row)?;
+    Ok(Some(InboxKey {
+        bucket: stored.bucket,
+        key: stored.key,
+    }))
 }
 
 /// The row of a job that this worker owns. Every write is conditioned on the revision that it knows, and a new owner writes

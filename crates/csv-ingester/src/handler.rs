@@ -9,7 +9,7 @@ use storage::{
 };
 use tracing::{info, warn};
 
-use crate::claims::{InboxKey, change_inbox, open_inboxes, read_inbox};
+use crate::claims::{InboxKey, change_inbox, inbox_key, open_inboxes, read_inbox};
 use crate::config::Config;
 use crate::event::{ObjectVersion, Request, decode};
 use crate::inbox::{Timing, Verdict};
@@ -78,14 +78,7 @@ where
                 handler.drain_key(&key, Some(&object)).await;
             }
         }
-        Request::Sweep => match open_inboxes(&dependencies.ledger).await {
-            Ok(keys) => {
-                for key in keys {
-                    handler.drain_key(&key, None).await;
-                }
-            }
-            Err(error) => handler.fail(&error),
-        },
+        Request::Sweep => handler.sweep().await,
     }
     handler.report.peak_memory_bytes = peak_memory_bytes();
     match handler.failure {
@@ -111,6 +104,30 @@ where
     N: Notices,
     C: Clock,
 {
+    /// Starts whatever waits. One key that cannot be worked on keeps no other from its turn. Its failure is in its ledger row
+    /// and in the log; the next sweep tries again, so Lambda need not.
+    async fn sweep(&mut self) {
+        let ledger = &self.dependencies.ledger;
+        let jobs = match open_inboxes(ledger).await {
+            Ok(jobs) => jobs,
+            Err(error) => return self.fail(&error),
+        };
+        for job in jobs {
+            if self.dependencies.clock.now() >= self.stop_at {
+                info!("time is up; the next sweep goes on");
+                break;
+            }
+            match inbox_key(ledger, &job).await {
+                Ok(Some(key)) => self.drain_key(&key, None).await,
+                Ok(None) => {}
+                Err(error) => self.fail(&error),
+            }
+        }
+        if let Some(failure) = self.failure.take() {
+            warn!(error = failure.message, "work is left for the next sweep");
+        }
+    }
+
     /// Takes an inbox key if it is free, works on its newest version, and on whatever newer one has come meanwhile.
     async fn drain_key(&mut self, key: &InboxKey, arrived: Option<&ObjectVersion>) {
         let mut arrived = arrived;

@@ -81,6 +81,7 @@ pub struct Input<S> {
     raw_bytes: Rc<Cell<u64>>,
     /// Offset in the decompressed file of the next byte.
     offset: u64,
+    ended: bool,
 }
 
 impl<S: Source> Input<S> {
@@ -120,11 +121,15 @@ impl<S: Source> Input<S> {
             reader,
             raw_bytes,
             offset: 0,
+            ended: false,
         })
     }
 
     /// The next bytes of the decompressed file; nothing at its end. Cancel safe.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, InputError> {
+        if self.ended {
+            return Ok(None);
+        }
         let chunk = match &mut self.reader {
             Reader::Plain(stream) => stream.try_next().await.map_err(InputError::Store)?,
             Reader::Inflating(decoder, format) => {
@@ -139,6 +144,7 @@ impl<S: Source> Input<S> {
             }
         };
         self.offset += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        self.ended = chunk.is_none();
         Ok(chunk)
     }
 
@@ -150,6 +156,7 @@ impl<S: Source> Input<S> {
             return Ok(Self {
                 reader,
                 offset,
+                ended: false,
                 ..self
             });
         }

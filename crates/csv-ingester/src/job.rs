@@ -1,5 +1,7 @@
 //! The ledger's row of one object version: its state, its counts, and where to go on.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use storage::Timestamp;
 
@@ -84,8 +86,9 @@ pub struct Job {
     pub error_message: Option<String>,
     /// Attempts after the first one.
     pub retry_count: u64,
-    /// Attempts in a row that settled no block.
-    pub fruitless_attempts: u64,
+    /// Milliseconds since 1970 at the first of the attempts in a row that settled no block.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fruitless_since: Option<u64>,
     /// When this row was last written.
     pub last_updated: String,
     /// The owner's fence.
@@ -125,7 +128,7 @@ impl Job {
             end_time: None,
             error_message: None,
             retry_count: 0,
-            fruitless_attempts: 0,
+            fruitless_since: None,
             last_updated: now.iso(),
             fence,
             block_rows,
@@ -138,17 +141,33 @@ impl Job {
     }
 
     /// A new owner takes the job over.
-    pub fn take_over(&mut self, fence: u64) {
+    pub fn take_over(&mut self, fence: u64, now: Timestamp) {
         self.fence = fence;
         self.retry_count += 1;
-        self.fruitless_attempts += 1;
+        self.fruitless_since.get_or_insert(now.0);
+    }
+
+    /// Why the job is to be given up, if its attempts have settled nothing for `patience`. Counted when an attempt begins, so
+    /// that one that is killed counts, too.
+    pub fn hopeless_after(&self, patience: Duration, now: Timestamp) -> Option<String> {
+        let since = Timestamp(self.fruitless_since?);
+        (since.until(now) >= patience).then(|| {
+            format!(
+                "given up: no block of {} rows has settled since {}, in {} attempts in all: expected progress; give the table more \
+                 capacity, the function more memory, or the stack smaller blocks (BlockRows), and upload the object again; the last error was: {}",
+                self.block_rows,
+                since.iso(),
+                self.retry_count,
+                self.error_message.as_deref().unwrap_or("none was recorded"),
+            )
+        })
     }
 
     /// A block has settled.
     pub fn advance(&mut self, block: RowCounts, next: Checkpoint) {
         self.counts += block;
         self.checkpoint = Some(next);
-        self.fruitless_attempts = 0;
+        self.fruitless_since = None;
     }
 
     /// The job ends.

@@ -31,6 +31,8 @@ pub struct LeaseKeeper<'a, L, C> {
     timing: Timing,
     deadline: Timestamp,
     window: SendWindow,
+    /// Until when the key is this worker's, with room for clocks that differ.
+    held_until: Cell<Timestamp>,
     stop: Cell<Option<Stop>>,
 }
 
@@ -53,6 +55,7 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
             timing,
             deadline,
             window: SendWindow::until(deadline),
+            held_until: Cell::new(Timestamp(0)),
             stop: Cell::new(None),
         };
         keeper.extend_to(taken.plus(timing.lease));
@@ -83,9 +86,9 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
             })
     }
 
-    /// Whether attempts may still start.
-    pub fn is_open(&self) -> bool {
-        self.clock.now() < self.window.end()
+    /// Whether the key is still this worker's: also after the deadline, and when a newer version waits.
+    pub fn holds_key(&self) -> bool {
+        self.clock.now() < self.held_until.get()
     }
 
     /// Renews for ever; to be dropped when the work has ended. A renewal that fails is tried again: until one succeeds the
@@ -94,7 +97,7 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
         let pause = self.timing.lease / 4;
         loop {
             tokio::time::sleep(pause).await;
-            if self.stop.get().is_some() {
+            if self.stop.get() == Some(Stop::LeaseLost) {
                 std::future::pending::<()>().await;
             }
             let renewed = change_inbox(self.ledger, self.clock, self.key, |inbox, now| {
@@ -102,7 +105,10 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
             });
             match renewed.await {
                 Ok(Some(end)) => self.extend_to(end),
-                Ok(None) => self.stop(Stop::LeaseLost),
+                Ok(None) => {
+                    self.held_until.set(Timestamp(0));
+                    self.stop(Stop::LeaseLost);
+                }
                 Err(error) => warn!(
                     error = error_chain(&error),
                     "the lease could not be renewed; trying again"
@@ -112,9 +118,10 @@ impl<'a, L: Ledger, C: Clock> LeaseKeeper<'a, L, C> {
     }
 
     fn extend_to(&self, lease_end: Timestamp) {
+        let margin = self.timing.lease / 4;
+        let end = Timestamp(lease_end.0.saturating_sub(millis(margin)));
+        self.held_until.set(end);
         if self.stop.get().is_none() {
-            let margin = self.timing.lease / 4;
-            let end = Timestamp(lease_end.0.saturating_sub(millis(margin)));
             self.window.set_end(end.min(self.deadline));
         }
     }

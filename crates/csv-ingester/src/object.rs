@@ -36,8 +36,10 @@ pub const MAPPING_METADATA: &str = "transload-mapping";
 pub const MAPPING_FOLDER: &str = "mappings/";
 /// A mapping is kept in the job's ledger row (400 KB at most), so that going on later uses the same one.
 const MAX_MAPPING_BYTES: u64 = 64 * 1024;
-/// Attempts in a row that settled nothing, after which a job has failed and a person has to look.
-const MAX_FRUITLESS_ATTEMPTS: u64 = 10;
+/// How long attempts may settle nothing before the job has failed and a person has to look.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most bytes of a message in ledger and queue, where a row has 400 KB at the most.
+const MAX_MESSAGE_BYTES: usize = 2_000;
 /// Time kept to settle what is under way (an attempt takes at most ten seconds) and to leave in order.
 pub(crate) const TIME_TO_LEAVE: Duration = Duration::from_secs(15);
 
@@ -81,6 +83,11 @@ impl Problem {
                 error_chain(error)
             )),
             ErrorKind::Conflict => Self::Replaced(error_chain(error)),
+            // An archived object, for one.
+            ErrorKind::Refused => Self::Permanent(format!(
+                "the object cannot be read as it is: {}: expected one that a plain GET returns; restore it or upload it again",
+                error_chain(error)
+            )),
             _ => Self::of_store(FailureKind::Invalid, error),
         }
     }
@@ -147,7 +154,7 @@ where
     let name = object_job(object);
     let mut row = match JobRow::load(ledger, &name).await? {
         Some(mut row) if !row.job.processing_status.has_ended() => {
-            row.job.take_over(fence);
+            row.job.take_over(fence, clock.now());
             row
         }
         // Its end was recorded, but the worker died before it could say so in the inbox row.
@@ -173,6 +180,10 @@ where
     };
     row.save(ledger, clock).await?;
     let settled_before = row.job.counts.read;
+    if let Some(message) = row.job.hopeless_after(GIVE_UP_AFTER, clock.now()) {
+        let attempt = Attempt::without_rows(Problem::Permanent(message));
+        return leave(dependencies, object, row, attempt, settled_before, taken).await;
+    }
 
     let key = InboxKey {
         bucket: object.bucket.clone(),
@@ -307,14 +318,6 @@ where
         Ok(outcome) => (outcome, None),
         Err(Problem::Permanent(message)) => (Outcome::Failed, Some(message)),
         Err(Problem::Replaced(message)) => (Outcome::Superseded, Some(message)),
-        Err(Problem::Passing(passing)) if row.job.fruitless_attempts >= MAX_FRUITLESS_ATTEMPTS => {
-            let message = format!(
-                "given up after {} attempts that got no further: {}",
-                row.job.fruitless_attempts + 1,
-                passing.message
-            );
-            (Outcome::Failed, Some(message))
-        }
         Err(Problem::Passing(passing)) => {
             let message = passing.message.clone();
             failure = Some(passing);
@@ -322,9 +325,9 @@ where
         }
     };
     let place = format!("s3://{}/{}", object.bucket, object.key);
-    let message = message.map(|message| format!("{place}: {message}"));
+    let message = message.map(|message| presentable(&format!("{place}: {message}")));
     if let Some(failure) = &mut failure {
-        failure.message = format!("{place}: {}", failure.message);
+        failure.message = presentable(&format!("{place}: {}", failure.message));
     }
     row.job.peak_memory_mb = Some(peak_memory_bytes().div_ceil(1_000_000));
     let ending = match outcome {
@@ -360,6 +363,7 @@ where
         elapsed_ms: began.until(now).as_millis() as u64,
         ..ObjectReport::idle(object, outcome)
     };
+    // The message may quote the input; it is in the ledger, and in the queue or the error that this leads to.
     info!(
         s3.location = report.s3_location,
         job.outcome = ?report.outcome,
@@ -369,8 +373,7 @@ where
         rows.rejected = counts.rejected,
         rows.deferred = report.rows_deferred,
         elapsed.ms = report.elapsed_ms,
-        message = report.message,
-        "ingest"
+        "the object's work has ended"
     );
     Ok(Worked {
         report,
@@ -378,6 +381,21 @@ where
         quiet_until,
         failure,
     })
+}
+
+/// A message of bounded length, without the characters that SQS refuses.
+fn presentable(message: &str) -> String {
+    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
+    let printable = |character: char| match character {
+        '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        _ if character.is_control() => ' ',
+        _ => character,
+    };
+    let mut text: String = message[..end].chars().map(printable).collect();
+    if end < message.len() {
+        text.push('…');
+    }
+    text
 }
 
 /// Tells people that an input can never succeed as it is. Sent before the key is released, so that a crash in between leads to
@@ -390,7 +408,7 @@ async fn notify<O, T, L, N: Notices, C>(
     let message = serde_json::json!({
         "kind": "ingest",
         "job": object_job(object),
-        "s3_location": job.s3_location,
+        "s3_location": presentable(&job.s3_location),
         "file_id": job.file_id,
         "processing_status": job.processing_status,
         "error_message": job.error_message,
@@ -529,6 +547,8 @@ where
             .get(MAPPING_METADATA)
             .map(|name| format!("{MAPPING_FOLDER}{name}"));
         let Some(key) = named.or_else(|| dependencies.config.row_mapping_key.clone()) else {
+            // Kept like any other, so that one configured later does not take over in the middle of the job.
+            row.job.row_mapping = Some("{}".to_owned());
             return Ok(RowMapping::default());
         };
         row.job.row_mapping = Some(read_mapping(dependencies, &key).await?);
@@ -627,7 +647,7 @@ impl<O: ObjectStore, T, L: Ledger, N, C: Clock> Recorder for LakeRecorder<'_, O,
 impl<O: ObjectStore, T, L: Ledger, N, C: Clock> LakeRecorder<'_, O, T, L, N, C> {
     /// Whoever lost the key must not write over what the new owner writes.
     fn check_lease(&self) -> Result<(), StorageError> {
-        if self.keeper.is_open() || self.keeper.why_stopped() != Stop::LeaseLost {
+        if self.keeper.holds_key() {
             return Ok(());
         }
         Err(StorageError::new(

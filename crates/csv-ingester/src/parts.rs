@@ -1,7 +1,7 @@
 //! Backup and unprocessed parts in the lake, one object of each a block, in bounded memory.
 
 use bytes::Bytes;
-use storage::{ObjectStore, StorageError, Upload, UploadedPart};
+use storage::{ErrorKind, ObjectStore, StorageError, Upload, UploadedPart};
 
 use crate::names::{PartKind, block_of_part, part_folder, part_key};
 
@@ -109,9 +109,18 @@ impl<'a, O: ObjectStore> PartWriter<'a, O> {
                 none.insert((upload, Vec::new()))
             }
         };
-        let number = u16::try_from(parts.len() + 1).unwrap_or(u16::MAX);
+        let number = u16::try_from(parts.len() + 1).map_err(|_| too_many_parts(upload))?;
         let body = Bytes::from(std::mem::take(&mut self.buffer));
         parts.push(self.objects.upload_part(upload, number, body).await?);
         Ok(())
     }
+}
+
+fn too_many_parts(upload: &Upload) -> StorageError {
+    StorageError::new(
+        ErrorKind::Internal,
+        "UploadPart",
+        format!("s3://{}/{}", upload.bucket, upload.key),
+        "the block needs more parts than an upload can have: expected smaller blocks (BLOCK_ROWS)",
+    )
 }

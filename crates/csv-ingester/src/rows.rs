@@ -10,8 +10,10 @@ use serde::Serialize;
 use crate::input::{Input, InputError, Source};
 use crate::job::{Checkpoint, RowCounts};
 
-/// Bytes in which the header has to end.
-const MAX_HEADER_BYTES: usize = 1024 * 1024;
+/// Most bytes of the header.
+const MAX_HEADER_BYTES: usize = 256 * 1024;
+/// Most columns: each needs some memory for as long as the file is read.
+const MAX_COLUMNS: usize = 10_000;
 
 /// Why an input has no readable rows at all.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,11 @@ pub enum HeaderError {
         "the header cannot be read: {0}: expected one line of column names in UTF-8, or in UTF-16 with a byte order mark"
     )]
     Unreadable(String),
+    /// The header is longer than one can be.
+    #[error(
+        "the header does not end, or has too many columns: expected {MAX_HEADER_BYTES} bytes and {MAX_COLUMNS} columns at most"
+    )]
+    TooLarge,
     /// Header, mapping and table do not fit together.
     #[error(transparent)]
     Plan(#[from] records::PlanError),
@@ -120,49 +127,41 @@ impl RowReader {
     ) -> Result<(Self, Input<S>), HeaderError> {
         let mut decoder = TextDecoder::new();
         let mut head = Vec::new();
-        while !head.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
-            && head.len() < MAX_HEADER_BYTES
-        {
-            match input.next_chunk().await? {
-                Some(chunk) => decoder.decode(&chunk, &mut head),
-                None => {
-                    decoder.finish(&mut head);
-                    break;
-                }
-            }
-        }
-        let encoding = decoder.encoding();
         let wanted = mapping.wanted_columns(table);
         let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
-        let delimiter = choose_delimiter(&head, &wanted);
-        let start = Position {
-            line: 1,
-            byte_offset: encoding.bom_len(),
-        };
-        let mut splitter = Splitter::new(delimiter, encoding, start, Limits::default());
-        splitter.feed(&head);
-        let plan = loop {
+        let (delimiter, splitter, plan) = loop {
+            let at_end = match input.next_chunk().await? {
+                Some(chunk) => {
+                    decoder.decode(&chunk, &mut head);
+                    false
+                }
+                None => {
+                    decoder.finish(&mut head);
+                    true
+                }
+            };
+            let delimiter = choose_delimiter(&head, &wanted);
+            let mut splitter = splitter_at_start(delimiter, decoder.encoding(), &head, at_end);
+            // Without the key columns this may be another header's beginning, cut where the bytes end: look further.
+            let decided = at_end || head.len() > MAX_HEADER_BYTES;
             match splitter.next() {
                 Split::Row(record) => {
                     let header: Vec<&str> = record.fields().collect();
-                    break RowPlan::new(mapping, &header, table)?;
-                }
-                Split::Broken(record) => return Err(HeaderError::Unreadable(record.reason())),
-                Split::End => return Err(HeaderError::NoHeader),
-                Split::NeedMore => {
-                    let chunk = input.next_chunk().await?;
-                    let mut decoded = Vec::new();
-                    match chunk {
-                        Some(chunk) => decoder.decode(&chunk, &mut decoded),
-                        None => decoder.finish(&mut decoded),
-                    }
-                    splitter.feed(&decoded);
-                    if decoder.is_finished() {
-                        splitter.finish();
+                    if decided || wanted.iter().all(|name| header.contains(name)) {
+                        check_size(record.raw.len(), header.len())?;
+                        let plan = RowPlan::new(mapping, &header, table)?;
+                        break (delimiter, splitter, plan);
                     }
                 }
+                Split::Broken(record) if decided => {
+                    return Err(HeaderError::Unreadable(record.reason()));
+                }
+                Split::End if at_end => return Err(HeaderError::NoHeader),
+                _ if decided => return Err(HeaderError::TooLarge),
+                _ => {}
             }
         };
+        let encoding = decoder.encoding();
         let reader = Self {
             decoder,
             decoded: Vec::new(),
@@ -277,6 +276,31 @@ impl RowReader {
         }
         self.builder.finish(lines)
     }
+}
+
+fn splitter_at_start(
+    delimiter: Delimiter,
+    encoding: Encoding,
+    head: &[u8],
+    whole: bool,
+) -> Splitter {
+    let start = Position {
+        line: 1,
+        byte_offset: encoding.bom_len(),
+    };
+    let mut splitter = Splitter::new(delimiter, encoding, start, Limits::default());
+    splitter.feed(head);
+    if whole {
+        splitter.finish();
+    }
+    splitter
+}
+
+fn check_size(bytes: usize, columns: usize) -> Result<(), HeaderError> {
+    if bytes > MAX_HEADER_BYTES || columns > MAX_COLUMNS {
+        return Err(HeaderError::TooLarge);
+    }
+    Ok(())
 }
 
 /// Returns what the row weighs in memory, in bytes.

@@ -30,7 +30,7 @@ fn promise_4_a_record_over_2_mib_is_a_reject_and_reading_goes_on_at_the_next_lin
     run_paused(async {
         let world = World::new(50_000);
         let file = format!(
-            "id,seq,v\na,1,x\nb,2,\"{}\nc,3,z\n",
+            "id,seq,v\na,1,x\nb,2,\"{}\"\nc,3,z\n",
             "y".repeat(3 * 1024 * 1024)
         );
         let object = world.upload(file);
@@ -39,6 +39,13 @@ fn promise_4_a_record_over_2_mib_is_a_reject_and_reading_goes_on_at_the_next_lin
         assert_eq!((counts.read, counts.written, counts.rejected), (3, 2, 1));
         let reject = &world.lines("unprocessed/")[0];
         assert_eq!(reject["line"], 3);
+        assert!(
+            reject["reason"]
+                .as_str()
+                .expect("a reason")
+                .contains("2097152"),
+            "{reject}"
+        );
         assert!(reject["row_bytes"].as_u64().expect("cut") > 3 * 1024 * 1024);
         assert_eq!(world.tables.inner().scan(TABLE).len(), 2);
     });

@@ -13,13 +13,12 @@ pub fn init_telemetry(environment: &Environment) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
-        // Lambda adds the time itself.
-        .without_time()
         .with_ansi(false);
     if environment.optional("AWS_LAMBDA_LOG_FORMAT").as_deref() == Some("JSON") {
         subscriber.json().flatten_event(true).init();
     } else {
-        subscriber.init();
+        // Lambda adds the time to text itself; to filter JSON by its level, it wants the time in it.
+        subscriber.without_time().init();
     }
 }
 

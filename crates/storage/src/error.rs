@@ -34,8 +34,9 @@ impl ErrorKind {
 pub struct StorageError {
     kind: ErrorKind,
     operation: &'static str,
-    target: String,
-    message: String,
+    target: Box<str>,
+    message: Box<str>,
+    request: Option<Box<str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -50,8 +51,9 @@ impl StorageError {
         Self {
             kind,
             operation,
-            target: target.into(),
-            message: message.into(),
+            target: target.into().into(),
+            message: message.into().into(),
+            request: None,
             source: None,
         }
     }
@@ -66,12 +68,19 @@ impl StorageError {
         self
     }
 
+    /// Adds the store's id of the request, for which AWS Support asks.
+    #[must_use]
+    pub fn with_request(mut self, id: impl Into<String>) -> Self {
+        self.request = Some(id.into().into());
+        self
+    }
+
     /// What a caller may act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The store's own words, without operation and target.
+    /// The store's own words, without operation, target and request: the same for the same refusal.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -79,7 +88,11 @@ impl StorageError {
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}: {}", self.operation, self.target, self.message)
+        write!(f, "{} on {}: {}", self.operation, self.target, self.message)?;
+        match &self.request {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -88,11 +88,13 @@ fn the_config_names_what_the_template_made() {
         .with("RowMappingKey", "mappings/m.json")
         .with("SettleSeconds", "2")
         .with("LeaseSeconds", "10")
+        .with("BlockRows", "1000")
         .with("EndpointUrl", "http://127.0.0.1:1");
     let expected = Config {
         row_mapping_key: Some("mappings/m.json".to_owned()),
         settle: Duration::from_secs(2),
         lease: Duration::from_secs(10),
+        block_rows: 1_000,
         endpoint_url: Some("http://127.0.0.1:1".to_owned()),
         ..expected
     };
@@ -114,9 +116,10 @@ fn defaults_and_limits_of_parameters_are_those_of_the_config() {
     let from_template = config(&template).expect("complete");
     assert_eq!(from_template.settle, defaults.settle);
     assert_eq!(from_template.lease, defaults.lease);
+    assert_eq!(from_template.block_rows, defaults.block_rows);
 
     let parameters = template.section("Parameters");
-    for name in ["SettleSeconds", "LeaseSeconds"] {
+    for name in ["SettleSeconds", "LeaseSeconds", "BlockRows"] {
         let limit = |which: &str| {
             parameters[name][which]
                 .as_i64()

@@ -340,6 +340,14 @@ pub(crate) fn check_cell(kind: ColumnType, delimiter: &str, text: &str) -> Resul
 
 /// The value of a cell of one of the rarer types; none if it is an empty set.
 fn parse_cell(kind: ColumnType, delimiter: &str, text: &str) -> Result<Option<Value>, CellFault> {
+    // Parsing needs many times the memory of the text; what is twice as long as an item may be is none.
+    if text.len() > 2 * MAX_ITEM_BYTES {
+        return Err(format!(
+            "the cell has {} bytes; an item has {MAX_ITEM_BYTES} at most",
+            text.len()
+        )
+        .into());
+    }
     let elements = || text.split(delimiter).filter(|element| !element.is_empty());
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     match kind {

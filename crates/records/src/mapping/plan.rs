@@ -531,12 +531,21 @@ fn plan_shard(
     })
 }
 
-/// The header, for a message.
+/// The beginning of the header, for a message: enough to recognise it, and not a whole row where the file has no header.
 fn list(header: &[&str]) -> String {
-    const MAX_CHARACTERS: usize = 500;
-    let all = header.join(", ");
-    match all.char_indices().nth(MAX_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &all[..end]),
-        None => all,
+    const MAX_NAMES: usize = 12;
+    let mut names: Vec<&str> = header
+        .iter()
+        .take(MAX_NAMES)
+        .map(|name| shortened(name))
+        .collect();
+    if header.len() > MAX_NAMES {
+        names.push("…");
     }
+    names.join(", ")
+}
+
+fn shortened(name: &str) -> &str {
+    const MAX_BYTES: usize = 40;
+    &name[..name.floor_char_boundary(MAX_BYTES)]
 }

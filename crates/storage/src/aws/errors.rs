@@ -22,7 +22,11 @@ where
             let status = refusal.raw().status().as_u16();
             let kind = kind_of_answer(error.code(), status);
             // The service's own words say everything; its error types only repeat them.
-            return StorageError::new(kind, operation, target, words(&error, status));
+            let refused = StorageError::new(kind, operation, target, words(&error, status));
+            return match error.meta().extra("aws_request_id") {
+                Some(request) => refused.with_request(request),
+                None => refused,
+            };
         }
         SdkError::ConstructionFailure(_) => (ErrorKind::Internal, "the request could not be built"),
         SdkError::TimeoutError(_) => (ErrorKind::Unanswered, "no answer came in time"),
@@ -54,6 +58,11 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "OperationAborted" => ErrorKind::Throttled,
         code if code.contains("Throttl") => ErrorKind::Throttled,
         "ValidationException"
+        // S3: what is asked for does not go together; it would not another time.
+        | "EntityTooSmall"
+        | "InvalidArgument"
+        | "InvalidObjectState"
+        | "InvalidRequest"
         | "ItemCollectionSizeLimitExceededException"
         | "SerializationException" => ErrorKind::Refused,
         "ConditionalCheckFailedException" | "PreconditionFailed" => ErrorKind::Conflict,
@@ -72,6 +81,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "ExpiredTokenException"
         | "InvalidToken"
         | "NotAuthorized"
+        | "RequestExpired"
         | "OptInRequired" => ErrorKind::Denied,
         "ResourceNotFoundException"
         | "TableNotFoundException"
@@ -97,12 +107,13 @@ fn kind_of_status(status: u16) -> ErrorKind {
         408 => ErrorKind::Unanswered,
         412 => ErrorKind::Conflict,
         429 => ErrorKind::Throttled,
-        300..=499 => ErrorKind::Refused,
+        // Only what names a bad request by its code is one: of anything else we do not know what it says of the items.
+        300..=499 => ErrorKind::Internal,
         _ => ErrorKind::Unanswered,
     }
 }
 
-/// `AccessDenied: Access Denied (request 4442587FB7D0A2F9)`: what AWS Support asks for is in it.
+/// `AccessDenied: Access Denied`: the same for the same refusal, so that it can stand in an unprocessed part.
 fn words<E>(error: &SdkError<E, HttpResponse>, status: u16) -> String
 where
     E: ProvideErrorMetadata,
@@ -113,9 +124,6 @@ where
     if let Some(message) = error.message() {
         words.push_str(": ");
         words.push_str(message);
-    }
-    if let Some(request) = error.meta().extra("aws_request_id") {
-        words.push_str(&format!(" (request {request})"));
     }
     words
 }
@@ -140,7 +148,7 @@ mod tests {
             (Some("RequestTimeout"), 400, ErrorKind::Unanswered),
             (Some("ValidationException"), 400, ErrorKind::Refused),
             (Some("EntityTooSmall"), 400, ErrorKind::Refused),
-            (Some("PermanentRedirect"), 301, ErrorKind::Refused),
+            (Some("PermanentRedirect"), 301, ErrorKind::Internal),
             (Some("ExpiredTokenException"), 400, ErrorKind::Denied),
             (Some("RequestTimeTooSkewed"), 403, ErrorKind::Denied),
             (Some("NoSuchVersion"), 404, ErrorKind::NotFound),
