@@ -28,7 +28,7 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct Lane {
     queue: VecDeque<Row>,
-    /// Rows whose key may still be overwritten by an attempt of an earlier row that got no answer, in input order.
+    /// Rows whose key may still be overwritten by an attempt of an earlier row that got no answer.
     parked: VecDeque<Row>,
     /// Per key: the row whose attempt got no answer, and until when that attempt may land.
     settling: HashMap<Bytes, (RowId, Timestamp)>,
@@ -127,7 +127,7 @@ impl Lane {
                 break;
             };
             if self.must_wait(&row, now) {
-                self.park(row);
+                self.parked.push_back(row);
                 continue;
             }
             let too_large = bytes + row.put.item.len() > max_batch_bytes;
@@ -140,12 +140,6 @@ impl Lane {
             batch.push(row);
         }
         batch
-    }
-
-    /// Keeps the input's order also for a row that comes after later ones: the heir of a refused row.
-    fn park(&mut self, row: Row) {
-        let place = self.parked.partition_point(|parked| parked.id < row.id);
-        self.parked.insert(place, row);
     }
 
     /// A row waits while an attempt of *another* row of its key may land (its own content again does no harm), and behind

@@ -66,9 +66,7 @@ impl fmt::Display for ColumnType {
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// The text is not JSON, or has a member or a value that no mapping has; the message says where.
-    #[error(
-        "the row mapping cannot be read: {0}: expected a JSON object with the members columns, constants and shards"
-    )]
+    #[error("expected a JSON object with the members columns, constants and shards")]
     Json(#[from] serde_json::Error),
     /// A member contradicts itself or another one.
     #[error("the row mapping's {member}: {reason}")]
