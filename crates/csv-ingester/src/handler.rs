@@ -1,7 +1,5 @@
 //! The handler: an event in, a report out.
 
-use std::rc::Rc;
-
 use lambda_support::{Failure, FailureKind, error_chain, peak_memory_bytes};
 use serde_json::Value;
 use storage::{
@@ -10,36 +8,11 @@ use storage::{
 use tracing::{info, warn};
 
 use crate::claims::{InboxKey, change_inbox, inbox_key, open_inboxes, read_inbox};
-use crate::config::Config;
+use crate::dependencies::{Dependencies, Invocation};
 use crate::event::{ObjectVersion, Request, decode};
 use crate::inbox::{Timing, Verdict};
 use crate::object::{TIME_TO_LEAVE, Worked, end_overtaken, work_on};
 use crate::report::{ObjectReport, Outcome, Report};
-
-/// What the handler borrows from `main`, or from a test.
-pub struct Dependencies<O, T, L, N, C> {
-    /// Inbox and lake.
-    pub objects: Rc<O>,
-    /// The target table.
-    pub tables: T,
-    /// Jobs and leases.
-    pub ledger: L,
-    /// The on-failure queue.
-    pub notices: N,
-    /// Wall-clock time.
-    pub clock: C,
-    /// The environment's settings.
-    pub config: Config,
-}
-
-/// What is particular to one invocation.
-#[derive(Debug, Clone, Copy)]
-pub struct Invocation {
-    /// When the function will be killed.
-    pub deadline: Timestamp,
-    /// A random number: makes leases distinct, and seeds the jitter of retries.
-    pub random: u64,
-}
 
 /// Handles one event. An error means that something was not done and that a repeat of the event can help, or that a person has
 /// to change something first; whatever else the event asked for has been done.
