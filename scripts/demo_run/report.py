@@ -93,7 +93,7 @@ def verdict(loads: list[Load], outcomes: list[Outcome]) -> list[str]:
         found += wrong
         if not wrong:
             paragraph(
-                f"{paint('right', 'green')}  {load.key}: every count, every line of backup and rejects, and all {len(outcome.items):,} items, "
+                f"{paint('right', 'green')}  {load.key}: every count, the lines of every reject, the number of backup lines, and all {len(outcome.items):,} items, "
                 "each the last accepted row of its keys", "         ", "  ",
             )  # fmt: skip
         for sentence in wrong:
