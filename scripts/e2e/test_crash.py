@@ -24,7 +24,6 @@ from support import (
     invocations_ended,
     items,
     job,
-    lines,
     messages_about,
     offers,
     parts,
@@ -139,16 +138,23 @@ class Interrupted(EndToEnd):
         held = {item["offer_id"]: item for item in before["items"]}
         landed = [item for item in after["items"] if item != held.get(item["offer_id"])]
         self.assertLessEqual(len(landed), ROWS_UNDER_WAY)
-        for name in ("copies", "rejects", "inbox"):
-            with self.subTest(f"{name} are as the owner of the newer upload left them"):
-                self.assertTrue(before[name] == after[name], f"{len(before[name])} before the old worker woke up, {len(after[name])} after it")
+        # The recorder has one PUT or DELETE under way at a time; for that one the same holds (S3 refuses it after 15 minutes).
+        with self.subTest("parts are as the owner of the newer upload left them, but for the one that was under way"):
+            changed = [name for name in before["parts"].keys() | after["parts"].keys() if before["parts"].get(name) != after["parts"].get(name)]
+            self.assertLessEqual(len(changed), 1, f"{sorted(changed)} changed")
+        with self.subTest("the inbox row is as the owner of the newer upload left it"):
+            self.assertEqual(before["inbox"], after["inbox"])
         self.assertEqual(wanted.items, [held[item["offer_id"]] for item in wanted.items])
         self.assertEqual(row, job(self.key, version))
         with self.subTest("nobody will ever go on with the older upload, so its row must not say that it is under way"):
             self.assertEqual("SUPERSEDED", job(self.key, self.version)["processing_status"])
 
     def state(self) -> dict[str, Any]:
-        return {"items": items(self.account), "copies": lines("json-copy", self.key), "rejects": lines("unprocessed", self.key), "inbox": inbox(self.key)}
+        return {"items": items(self.account), "parts": self.all_parts(), "inbox": inbox(self.key)}
+
+    def all_parts(self) -> dict[str, Any]:
+        """The content of each part, by its folder and name."""
+        return {f"{folder}/{name}": content for folder in ("json-copy", "unprocessed") for name, content in parts(folder, self.key).items()}
 
     def end_worker(self) -> None:
         if self.worker in function_processes():
