@@ -1,10 +1,8 @@
 //! The handler: an event in, a report out.
 
-use lambda_support::{Failure, FailureKind, error_chain, peak_memory_bytes};
+use lambda_support::{Failure, FailureKind, peak_memory_bytes};
 use serde_json::Value;
-use storage::{
-    Clock, ErrorKind, Ledger, Notices, ObjectStore, StorageError, TableStore, Timestamp,
-};
+use storage::{Clock, Ledger, Notices, ObjectStore, StorageError, TableStore, Timestamp};
 use tracing::{info, warn};
 
 use crate::claims::{InboxKey, change_inbox, inbox_key, open_inboxes, read_inbox};
@@ -12,6 +10,7 @@ use crate::dependencies::{Dependencies, Invocation};
 use crate::event::{ObjectVersion, Request, decode};
 use crate::inbox::{Timing, Verdict};
 use crate::object::{TIME_TO_LEAVE, Worked, end_overtaken, work_on};
+use crate::problem::failure_of;
 use crate::report::{ObjectReport, Outcome, Report};
 
 /// Handles one event. An error means that something was not done and that a repeat of the event can help, or that a person has
@@ -197,17 +196,7 @@ where
     }
 
     fn fail(&mut self, error: &StorageError) {
-        let kind = match error.kind() {
-            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
-                FailureKind::Transient
-            }
-            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
-            ErrorKind::Internal => FailureKind::Internal,
-        };
-        self.note(Failure {
-            kind,
-            message: error_chain(error),
-        });
+        self.note(failure_of(error));
     }
 
     fn note(&mut self, failure: Failure) {

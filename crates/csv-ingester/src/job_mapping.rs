@@ -1,7 +1,7 @@
 //! The row mapping of a job: found once, then kept with the job.
 
 use futures_util::StreamExt;
-use lambda_support::{FailureKind, error_chain};
+use lambda_support::error_chain;
 use records::RowMapping;
 use storage::{ErrorKind, ObjectId, ObjectMeta, ObjectStore, StorageError};
 
@@ -68,7 +68,7 @@ where
         ErrorKind::NotFound => Problem::Permanent(format!(
             "the row mapping {place} is not there: expected a JSON object"
         )),
-        _ => Problem::of_store(FailureKind::Invalid, &error),
+        _ => Problem::of_store(&error),
     };
     let mut body = dependencies.objects.open(&id, 0).await.map_err(problem)?;
     if body.meta.size > MAX_MAPPING_BYTES {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bulk_writer::{BulkWriter, WriterSettings};
 use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
-use lambda_support::{FailureKind, error_chain};
+use lambda_support::error_chain;
 use storage::{
     Clock, ErrorKind, Ledger, Notices, ObjectId, ObjectStore, ResumePolicy, StorageError,
     TableStore, open_resuming, resuming,
@@ -68,7 +68,7 @@ where
         .tables
         .describe(&config.table)
         .await
-        .map_err(|error| Problem::of_store(FailureKind::Invalid, &error))?;
+        .map_err(|error| Problem::of_store(&error))?;
     let id = ObjectId {
         bucket: object.bucket.clone(),
         key: object.key.clone(),
@@ -103,7 +103,7 @@ where
     // The job's row keeps the mapping from before the first write on.
     row.save(&dependencies.ledger, &dependencies.clock)
         .await
-        .map_err(|error| Problem::of_store(FailureKind::Invalid, &error))?;
+        .map_err(|error| Problem::of_store(&error))?;
     let settings = WriterSettings {
         settle: config.settle,
         ..WriterSettings::default()

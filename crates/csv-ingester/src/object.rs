@@ -152,13 +152,11 @@ fn judge<L: Ledger, C: Clock>(
                 error_chain(&error)
             ),
         })),
-        (Err(error), _) => Err(Problem::of_store(FailureKind::Invalid, &error)),
+        (Err(error), _) => Err(Problem::of_store(&error)),
         (Ok(()), End::Finished) => Ok(Outcome::Completed),
         (Ok(()), End::Broken(error)) => Err(error.into()),
         (Ok(()), End::Unreadable(error)) => Err(error.into()),
-        (Ok(()), End::Unwritable(WriteFailure::Store(error))) => {
-            Err(Problem::of_store(FailureKind::Invalid, &error))
-        }
+        (Ok(()), End::Unwritable(WriteFailure::Store(error))) => Err(Problem::of_store(&error)),
         (Ok(()), End::Unwritable(failure @ WriteFailure::NoProgress { .. })) => Err(
             Problem::Passing(Failure::new(FailureKind::Transient, &failure)),
         ),

@@ -17,16 +17,8 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    pub(crate) fn of_store(kind_of_missing: FailureKind, error: &StorageError) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
-                FailureKind::Transient
-            }
-            ErrorKind::NotFound => kind_of_missing,
-            ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
-            ErrorKind::Internal => FailureKind::Internal,
-        };
-        Self::Passing(Failure::new(kind, error))
+    pub(crate) fn of_store(error: &StorageError) -> Self {
+        Self::Passing(failure_of(error))
     }
 
     /// The input object itself: gone is gone, and another ETag is another object.
@@ -42,9 +34,21 @@ impl Problem {
                 "the object cannot be read as it is: {}: expected one that a plain GET returns; restore it or upload it again",
                 error_chain(error)
             )),
-            _ => Self::of_store(FailureKind::Invalid, error),
+            _ => Self::of_store(error),
         }
     }
+}
+
+/// What a failure of a store is to whoever invoked the function.
+pub(crate) fn failure_of(error: &StorageError) -> Failure {
+    let kind = match error.kind() {
+        ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
+            FailureKind::Transient
+        }
+        ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
+        ErrorKind::Internal => FailureKind::Internal,
+    };
+    Failure::new(kind, error)
 }
 
 impl From<InputError> for Problem {
