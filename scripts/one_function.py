@@ -19,8 +19,6 @@ from local_cloud import control  # noqa: E402
 
 SAM_REQUIREMENT = "aws-sam-cli==1.170.0"
 SAM_VENV = ROOT / ".venv" / "sam"
-# As in infra/template.yaml.
-TIMEOUT_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Target:
     event: bytes
     endpoint: str
     stack: str
+    timeout: int
     variables: dict[str, str]
 
     @property
@@ -44,7 +43,7 @@ def parser(program: str, description: str, example: str) -> argparse.ArgumentPar
     made = argparse.ArgumentParser(
         prog=f"scripts/{program}", description=description, epilog=f"Example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("function", metavar="FUNCTION", help="a function of target/lambda, such as csv-ingester")
+    made.add_argument("function", metavar="FUNCTION", help="a function of target/lambda: csv-ingester or stream-writer")
     made.add_argument("event", metavar="EVENT", type=Path, help="a file with the event, such as events/sweep.json")
     made.add_argument("--name", default=control.DEFAULT_NAME, help="which local cloud the function works on (default: %(default)s)")
     made.add_argument("--endpoint", help="address of a local cloud, in place of --name")
@@ -62,7 +61,7 @@ def target(options: argparse.Namespace) -> Target:
     control.ensure_environment()
     endpoint = (options.endpoint or control.Cloud(options.name).endpoint()).rstrip("/")
     deployed = aws(endpoint, "lambda", "get-function-configuration", "--function-name", f"{options.stack}-{options.function}")
-    return Target(options.function, event, endpoint, options.stack, deployed["Environment"]["Variables"])
+    return Target(options.function, event, endpoint, options.stack, deployed["Timeout"], deployed["Environment"]["Variables"])
 
 
 def bootstrap(function: str) -> Path:

@@ -87,11 +87,12 @@ impl<'a, O: ObjectStore> PartWriter<'a, O> {
     /// Removes the parts from `end` on, which an earlier, longer version of the input left.
     pub async fn remove_from(&self, end: u64) -> Result<(), StorageError> {
         let folder = part_folder(self.kind, self.inbox_key);
-        for key in self
+        for object in self
             .objects
             .list(self.bucket, &format!("{folder}part-"))
             .await?
         {
+            let key = object.key;
             let block = key.strip_prefix(&folder).and_then(block_of_part);
             if block.is_some_and(|block| block >= end) {
                 self.objects.delete(self.bucket, &key).await?;

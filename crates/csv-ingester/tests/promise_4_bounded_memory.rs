@@ -12,8 +12,8 @@ use lambda_support::peak_memory_bytes;
 use records::TableShape;
 use storage::memory::{MemoryLedger, MemoryQueue};
 use storage::{
-    Clock, ObjectBody, ObjectId, ObjectMeta, ObjectStore, PutItem, StorageError, TableStore,
-    TestClock, Upload, UploadedPart,
+    Clock, ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, PutItem, StorageError,
+    TableStore, TestClock, Upload, UploadedPart,
 };
 use world::{World, notification, run_paused, shape};
 
@@ -73,6 +73,10 @@ impl ObjectStore for EndlessObjects {
         Ok(())
     }
 
+    async fn put_new(&self, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
         Ok(Upload {
             bucket: bucket.to_owned(),
@@ -106,7 +110,7 @@ impl ObjectStore for EndlessObjects {
         Ok(())
     }
 
-    async fn list(&self, _: &str, _: &str) -> Result<Vec<String>, StorageError> {
+    async fn list(&self, _: &str, _: &str) -> Result<Vec<ListedObject>, StorageError> {
         Ok(Vec::new())
     }
 

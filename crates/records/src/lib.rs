@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod changes;
 mod csv;
+pub mod export;
 mod json;
 mod mapping;
 mod number;

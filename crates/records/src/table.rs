@@ -149,7 +149,7 @@ fn push_tagged(tag: u8, bytes: &[u8], key: &mut Vec<u8>) {
     key.extend_from_slice(bytes);
 }
 
-fn push_value(value: &Value, key: &mut Vec<u8>) {
+pub(crate) fn push_value(value: &Value, key: &mut Vec<u8>) {
     match value {
         Value::S(text) => push_part(KeyType::S, text.as_bytes(), key),
         Value::N(number) => push_part(KeyType::N, number.as_str().as_bytes(), key),

@@ -3,6 +3,8 @@
 //!
 //! Each function leaves behind only what it wrote under its own names, and can be run again on the same store.
 
+mod items;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use serde_json::{Map, json};
 use crate::{
     ErrorKind, Ledger, LedgerRow, ObjectId, ObjectStore, PutItem, StorageError, TableStore, Upload,
 };
+
+pub use items::items;
 
 const PREFIX: &str = "contract/";
 /// Names that a careless encoding would spoil.
@@ -34,6 +38,7 @@ pub async fn objects(store: &impl ObjectStore, bucket: &str) {
         store.delete(bucket, &key).await.expect("a delete");
     }
     whole_objects(store, bucket).await;
+    new_objects(store, bucket).await;
     missing_objects(store, bucket).await;
     awkward_keys(store, bucket).await;
     long_lists(store, bucket).await;
@@ -81,6 +86,31 @@ async fn whole_objects(store: &impl ObjectStore, bucket: &str) {
     assert_eq!(kind(error), Some(ErrorKind::NotFound));
 }
 
+async fn new_objects(store: &impl ObjectStore, bucket: &str) {
+    let key = "contract/new";
+    let put_new = async |body: &'static str| {
+        let answer = store.put_new(bucket, key, Bytes::from(body)).await;
+        kind(answer.err())
+    };
+    for first in ["first", ""] {
+        assert_eq!(put_new(first).await, None);
+        assert_eq!(put_new("second").await, Some(ErrorKind::Conflict));
+        assert_eq!(put_new(first).await, Some(ErrorKind::Conflict));
+        assert_eq!(read(store, &newest(bucket, key), 0).await, first);
+        let listed = store.list(bucket, key).await.expect("a list");
+        let [object] = &listed[..] else {
+            panic!("one object was expected: {listed:?}");
+        };
+        assert_eq!(object.key, key);
+        assert_eq!(object.bytes, first.len() as u64);
+        store.delete(bucket, key).await.expect("a delete");
+    }
+    put(store, bucket, key, b"any").await;
+    assert_eq!(put_new("second").await, Some(ErrorKind::Conflict));
+    assert_eq!(read(store, &newest(bucket, key), 0).await, "any");
+    store.delete(bucket, key).await.expect("a delete");
+}
+
 async fn missing_objects(store: &impl ObjectStore, bucket: &str) {
     let missing = newest(bucket, "contract/missing");
     let error = store.open(&missing, 0).await.err();
@@ -89,6 +119,8 @@ async fn missing_objects(store: &impl ObjectStore, bucket: &str) {
     let error = store.open(&newest(nowhere, "k"), 0).await.err();
     assert_eq!(kind(error), Some(ErrorKind::NotFound));
     let error = store.put(nowhere, "k", Bytes::new()).await.err();
+    assert_eq!(kind(error), Some(ErrorKind::NotFound));
+    let error = store.put_new(nowhere, "k", Bytes::new()).await.err();
     assert_eq!(kind(error), Some(ErrorKind::NotFound));
     let error = store.list(nowhere, "").await.err();
     assert_eq!(kind(error), Some(ErrorKind::NotFound));
@@ -187,7 +219,8 @@ async fn read(store: &impl ObjectStore, object: &ObjectId, from: u64) -> String 
 }
 
 async fn keys(store: &impl ObjectStore, bucket: &str, prefix: &str) -> Vec<String> {
-    store.list(bucket, prefix).await.expect("a list")
+    let listed = store.list(bucket, prefix).await.expect("a list");
+    listed.into_iter().map(|object| object.key).collect()
 }
 
 fn newest(bucket: &str, key: &str) -> ObjectId {

@@ -3,6 +3,7 @@
 pub mod aws;
 mod clock;
 mod error;
+mod items;
 mod ledger;
 mod notices;
 mod objects;
@@ -20,9 +21,14 @@ mod test_clock;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{ErrorKind, StorageError};
+pub use items::{
+    Condition, ItemStore, ItemWrite, ScanPage, Scanned, StreamDescription, StreamView, WriteOutcome,
+};
 pub use ledger::{Ledger, LedgerRow};
 pub use notices::{MAX_MESSAGE_BYTES, Notices};
-pub use objects::{ObjectBody, ObjectId, ObjectMeta, ObjectStore, Upload, UploadedPart};
+pub use objects::{
+    ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, Upload, UploadedPart,
+};
 pub use resuming::{ResumePolicy, open_resuming, resuming};
 pub use tables::{PutItem, TableStore};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
 
-use crate::StorageError;
+use crate::{StorageError, Timestamp};
 
 /// Names exactly one sequence of bytes: a version, or a key as long as its ETag is the one given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,17 @@ pub struct UploadedPart {
     pub etag: String,
 }
 
+/// What a list says of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Key, decoded.
+    pub key: String,
+    /// Size of the object in bytes.
+    pub bytes: u64,
+    /// When it was written, or its multipart upload begun, as the store's clock had it; S3 gives whole seconds.
+    pub modified: Timestamp,
+}
+
 /// A store of objects. Every operation retries what is transient inside (the SDK's standard retry); what it returns is final
 /// for this call.
 #[expect(
@@ -82,6 +93,10 @@ pub trait ObjectStore {
 
     /// Writes a whole object of at most 5 GiB, replacing what was there.
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError>;
+
+    /// Writes a whole object of at most 5 GiB where there is none under the key. `Conflict` when one is there, and nothing is
+    /// written then; it may be the caller's own, if a first try landed and only its answer was lost: the caller reads it.
+    async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError>;
 
     /// Begins a multipart upload; nothing can be seen under the key until it is completed.
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError>;
@@ -104,8 +119,8 @@ pub trait ObjectStore {
     /// Forgets an upload; one that is not there any more is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StorageError>;
 
-    /// All keys under a prefix, in UTF-8 order.
-    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, StorageError>;
+    /// All objects whose keys begin with a prefix, in UTF-8 order of their keys.
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, StorageError>;
 
     /// Deletes an object; one that is not there is no error.
     async fn delete(&self, bucket: &str, key: &str) -> Result<(), StorageError>;

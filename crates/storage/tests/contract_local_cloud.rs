@@ -41,7 +41,9 @@ async fn objects() {
 #[tokio::test]
 async fn tables() {
     if let Some((clients, table)) = place("TRANSLOAD_TEST_TABLE").await {
-        contract::tables(&clients.tables(), &table, async || scan(&table).await).await;
+        let tables = clients.tables();
+        contract::tables(&tables, &table, async || scan(&table).await).await;
+        contract::items(&tables, &table).await;
     }
 }
 

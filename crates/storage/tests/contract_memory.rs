@@ -42,6 +42,7 @@ async fn tables_of_every_key_type() {
         for sort in [None, Some(KeyType::S), Some(KeyType::N), Some(KeyType::B)] {
             let store = MemoryTables::new().with_table(shape("rows", partition, sort));
             contract::tables(&store, "rows", async || store.scan("rows")).await;
+            contract::items(&store, "rows").await;
         }
     }
 }
@@ -61,5 +62,6 @@ async fn the_failing_wrappers_keep_the_contract_while_nothing_fails() {
     let tables = MemoryTables::new().with_table(shape("rows", KeyType::S, None));
     let failing = Failing::new(tables.clone(), plan.clone());
     contract::tables(&failing, "rows", async || tables.scan("rows")).await;
+    contract::items(&failing, "rows").await;
     contract::ledger(&Failing::new(MemoryLedger::new(), plan), "1").await;
 }

@@ -124,6 +124,7 @@ impl Template {
             "AWS::Logs::LogGroup" => "LogGroupName",
             "AWS::Lambda::Function" => "FunctionName",
             "AWS::IAM::Role" => "RoleName",
+            "AWS::Glue::Database" => return self.name_in(id, "DatabaseInput"),
             other => panic!("{id}: names of {other} are not known here yet"),
         };
         match self.resource(id)["Properties"].get(property) {
@@ -132,13 +133,25 @@ impl Template {
         }
     }
 
-    fn attribute(&self, id: &str, attribute: &str) -> String {
+    /// The name that is one level deeper, as in the resources of Glue.
+    fn name_in(&self, id: &str, property: &str) -> String {
+        text_of(&self.properties(id)[property]["Name"])
+    }
+
+    /// What `!GetAtt ID.ATTRIBUTE` gives.
+    ///
+    /// # Panics
+    /// If there is no such resource or this does not know the attribute.
+    pub fn attribute(&self, id: &str, attribute: &str) -> String {
         let name = self.name(id);
         match (self.kind(id), attribute) {
             ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{name}"),
             ("AWS::DynamoDB::Table", "Arn") => {
                 format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
             }
+            ("AWS::DynamoDB::Table", "StreamArn") => format!(
+                "arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}/stream/2026-01-09T11:00:00.000"
+            ),
             ("AWS::SQS::Queue", "Arn") => format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
             ("AWS::SQS::Queue", "QueueName") => name,
             ("AWS::Logs::LogGroup", "Arn") => {
@@ -181,6 +194,15 @@ impl Template {
             "Ref" => self.lookup(&text_of(argument)).map(Value::String),
             "Fn::GetAtt" => self.lookup(&text_of(argument)).map(Value::String),
             "Fn::Sub" => Some(Value::String(self.substitute(&text_of(argument)))),
+            "Fn::Join" => {
+                let parts = self.resolve(&argument[1]).unwrap_or_default();
+                let parts: Vec<String> = parts.as_array()?.iter().map(text_of).collect();
+                Some(Value::String(parts.join(&text_of(&argument[0]))))
+            }
+            "Fn::Split" => {
+                let text = text_of(&self.resolve(&argument[1]).unwrap_or_default());
+                Some(text.split(&text_of(&argument[0])).collect())
+            }
             "Fn::If" => {
                 let holds = self.holds(&self.section("Conditions")[&text_of(&argument[0])]);
                 self.resolve(&argument[if holds { 1 } else { 2 }])
@@ -299,6 +321,7 @@ Resources:
       Places: [!GetAtt Files.Arn, !Sub "${Files.Arn}/*", !Sub "arn:${AWS::Partition}:s3:::${AWS::StackName}-files"]
       Literal: !Sub "${!Size} of ${Size}"
       Own: !Ref Letters
+      Joined: !Join [_, !Split ["-", !Sub "${AWS::StackName}-a-b"]]
 "#;
 
     #[test]
@@ -310,6 +333,7 @@ Resources:
                 "Size": "300",
                 "Places": ["arn:aws:s3:::stack-files", "arn:aws:s3:::stack-files/*", "arn:aws:s3:::stack-files"],
                 "Literal": "${Size} of 300",
+                "Joined": "stack_a_b",
                 "Own": "https://sqs.us-east-1.amazonaws.com/111122223333/stack-Letters",
             })
         );

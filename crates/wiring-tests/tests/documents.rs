@@ -179,6 +179,7 @@ fn every_crate_has_a_readme_that_is_its_documentation() {
 fn variables_of(function: &str) -> &'static [&'static str] {
     match function {
         "csv-ingester" => &csv_ingester::VARIABLES,
+        "stream-writer" => &stream_writer::VARIABLES,
         other => panic!("add the variables of {other} here"),
     }
 }

@@ -1,221 +1,14 @@
 //! Promise 12: each role may do exactly what the code behind it does, and nobody else gets in.
 
+mod permissions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use permissions::{COMMAND_LINE, Call, Grant, HOLDERS, grants, list, text};
 use serde_json::{Value, json};
 use wiring_tests::sources::{sdk_calls, squeezed};
 use wiring_tests::template::{ACCOUNT, Template};
 use wiring_tests::{read, repository_files};
-
-/// One SDK operation, where it is used, and what it needs.
-struct Call {
-    /// The operation's method in `crates/storage`.
-    operation: &'static str,
-    /// What the ingester's code has when it comes to this operation.
-    used_as: &'static str,
-    /// Action and resource, from the Service Authorization Reference.
-    needs: &'static [(&'static str, Resource)],
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Resource {
-    Inbox,
-    InboxObjects,
-    /// The lake, for a prefix under one of the three folders that the ingester uses.
-    LakeFolders,
-    Mappings,
-    JsonCopies,
-    Unprocessed,
-    TargetTable,
-    Ledger,
-    OpenJobs,
-    FailureQueue,
-    Log,
-    Function,
-}
-
-use Resource::*;
-
-const CALLS: &[Call] = &[
-    Call {
-        operation: "get_object",
-        used_as: "objects.open(",
-        needs: &[
-            ("s3:GetObject", InboxObjects),
-            ("s3:GetObjectVersion", InboxObjects),
-            // Without it, S3 answers "denied" for an object that is not there.
-            ("s3:ListBucket", Inbox),
-            ("s3:GetObject", Mappings),
-            ("s3:ListBucket", LakeFolders),
-        ],
-    },
-    // How a body is gone on with that broke off at its very end.
-    Call {
-        operation: "head_object",
-        used_as: "open_resuming(",
-        needs: &[
-            ("s3:GetObject", InboxObjects),
-            ("s3:GetObjectVersion", InboxObjects),
-        ],
-    },
-    Call {
-        operation: "put_object",
-        used_as: "objects.put(",
-        needs: &[("s3:PutObject", JsonCopies), ("s3:PutObject", Unprocessed)],
-    },
-    Call {
-        operation: "create_multipart_upload",
-        used_as: "objects.begin_upload(",
-        needs: &[("s3:PutObject", JsonCopies), ("s3:PutObject", Unprocessed)],
-    },
-    Call {
-        operation: "upload_part",
-        used_as: "objects.upload_part(",
-        needs: &[("s3:PutObject", JsonCopies), ("s3:PutObject", Unprocessed)],
-    },
-    Call {
-        operation: "complete_multipart_upload",
-        used_as: "objects.complete_upload(",
-        needs: &[("s3:PutObject", JsonCopies), ("s3:PutObject", Unprocessed)],
-    },
-    Call {
-        operation: "abort_multipart_upload",
-        used_as: "objects.abort_upload(",
-        needs: &[
-            ("s3:AbortMultipartUpload", JsonCopies),
-            ("s3:AbortMultipartUpload", Unprocessed),
-        ],
-    },
-    Call {
-        operation: "list_objects_v2",
-        used_as: "objects.list(",
-        needs: &[("s3:ListBucket", LakeFolders)],
-    },
-    Call {
-        operation: "delete_object",
-        used_as: "objects.delete(",
-        needs: &[
-            ("s3:DeleteObject", JsonCopies),
-            ("s3:DeleteObject", Unprocessed),
-        ],
-    },
-    Call {
-        operation: "describe_table",
-        used_as: "tables.describe(",
-        needs: &[("dynamodb:DescribeTable", TargetTable)],
-    },
-    Call {
-        operation: "batch_write_item",
-        used_as: "store.put_batch(",
-        needs: &[("dynamodb:BatchWriteItem", TargetTable)],
-    },
-    Call {
-        operation: "get_item",
-        used_as: "ledger.read(",
-        needs: &[("dynamodb:GetItem", Ledger)],
-    },
-    Call {
-        operation: "put_item",
-        used_as: "ledger.write(",
-        needs: &[("dynamodb:PutItem", Ledger)],
-    },
-    Call {
-        operation: "query",
-        used_as: "ledger.open_jobs(",
-        needs: &[("dynamodb:Query", OpenJobs)],
-    },
-    Call {
-        operation: "send_message",
-        used_as: "notices.send(",
-        needs: &[("sqs:SendMessage", FailureQueue)],
-    },
-];
-
-/// What Lambda does with the function's role.
-const LOGGING: &[(&str, Resource)] = &[("logs:CreateLogStream", Log), ("logs:PutLogEvents", Log)];
-
-/// What EventBridge Scheduler does with the schedule's role.
-const SWEEPING: &[(&str, Resource)] = &[
-    ("lambda:InvokeFunction", Function),
-    ("sqs:SendMessage", FailureQueue),
-];
-
-/// An action that is allowed on a resource, under a condition or none.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Grant {
-    action: String,
-    resource: String,
-    condition: String,
-}
-
-fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
-    let lake = || template.arn("LakeBucket");
-    let mut condition = Value::Null;
-    let resource = match resource {
-        Inbox => template.arn("InboxBucket"),
-        InboxObjects => format!("{}/*", template.arn("InboxBucket")),
-        LakeFolders => {
-            condition = json!({"StringLike": {"s3:prefix": ["json-copy/*", "unprocessed/*", "mappings/*"]}});
-            lake()
-        }
-        Mappings => format!("{}/mappings/*", lake()),
-        JsonCopies => format!("{}/json-copy/*", lake()),
-        Unprocessed => format!("{}/unprocessed/*", lake()),
-        TargetTable => template.arn("TargetTable"),
-        Ledger => template.arn("LedgerTable"),
-        OpenJobs => format!(
-            "{}/index/{}",
-            template.arn("LedgerTable"),
-            storage::aws::OPEN_INDEX
-        ),
-        FailureQueue => template.arn("FailureQueue"),
-        Log => template.arn("IngesterLog"),
-        Function => template.arn("IngesterFunction"),
-    };
-    Grant {
-        action: action.to_owned(),
-        resource,
-        condition: condition.to_string(),
-    }
-}
-
-/// Everything that a role's own policies allow.
-fn grants(role: &Value) -> BTreeSet<Grant> {
-    let mut grants = BTreeSet::new();
-    for policy in list(&role["Policies"]) {
-        for statement in list(&policy["PolicyDocument"]["Statement"]) {
-            assert_eq!(statement["Effect"], "Allow", "{statement}");
-            for name in ["NotAction", "NotResource"] {
-                assert!(statement.get(name).is_none(), "{statement}");
-            }
-            for action in list(&statement["Action"]) {
-                for resource in list(&statement["Resource"]) {
-                    grants.insert(Grant {
-                        action: text(action).to_owned(),
-                        resource: text(resource).to_owned(),
-                        condition: statement["Condition"].to_string(),
-                    });
-                }
-            }
-        }
-    }
-    grants
-}
-
-/// The entries of a list, or the one entry that stands for itself.
-fn list(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Null => Vec::new(),
-        Value::Array(entries) => entries.iter().collect(),
-        single => vec![single],
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("a text was expected: {value}"))
-}
 
 fn roles(template: &Template) -> BTreeMap<String, Value> {
     let ids = template.resources("AWS::IAM::Role");
@@ -224,28 +17,48 @@ fn roles(template: &Template) -> BTreeMap<String, Value> {
         .collect()
 }
 
+/// All calls of the tables.
+fn all_calls() -> impl Iterator<Item = &'static Call> {
+    let of_functions = HOLDERS.iter().flat_map(|holder| holder.calls);
+    of_functions.chain(COMMAND_LINE)
+}
+
 #[test]
 fn promise_12_every_sdk_call_is_in_the_table_of_permissions() {
-    let called: BTreeSet<String> = sdk_calls(&squeezed("crates/storage/src"))
-        .into_iter()
-        .collect();
-    let known: BTreeSet<String> = CALLS.iter().map(|call| call.operation.to_owned()).collect();
+    let called = sdk_calls(&squeezed("crates/storage/src"));
+    let called: BTreeSet<&str> = called.iter().map(String::as_str).collect();
     assert_eq!(
-        called, known,
-        "left: calls of the code; right: table in this file"
+        called,
+        all_calls().map(|call| call.operation).collect(),
+        "left: calls of the code; right: table of tests/permissions"
     );
 }
 
 #[test]
-fn promise_12_every_call_of_the_table_is_made_by_the_ingester() {
-    let ingester = squeezed("crates/csv-ingester/src") + &squeezed("crates/bulk-writer/src");
-    for call in CALLS {
-        assert!(
-            ingester.contains(call.used_as),
-            "nothing comes to {}: no {}…) is in csv-ingester or bulk-writer",
-            call.operation,
-            call.used_as
-        );
+fn promise_12_the_table_says_of_each_function_what_its_code_calls() {
+    for holder in HOLDERS {
+        let code = holder.source();
+        let own: BTreeSet<&str> = holder.calls.iter().map(|call| call.operation).collect();
+        for call in holder.calls {
+            assert!(
+                code.contains(call.used_as),
+                "{}: nothing comes to {}: no {}…) is in {:?}",
+                holder.role,
+                call.operation,
+                call.used_as,
+                holder.code
+            );
+        }
+        for call in all_calls() {
+            assert!(
+                own.contains(call.operation) || !code.contains(call.used_as),
+                "{}: {}…) is in {:?}, and {} is not in its table",
+                holder.role,
+                call.used_as,
+                holder.code,
+                call.operation
+            );
+        }
     }
 }
 
@@ -267,22 +80,10 @@ fn promise_12_only_storage_and_the_bench_name_the_sdk() {
 #[test]
 fn promise_12_each_role_may_do_exactly_what_is_called() {
     let template = Template::of_repository();
-    let ingesting = CALLS.iter().flat_map(|call| call.needs).chain(LOGGING);
-    let expected: BTreeMap<String, BTreeSet<Grant>> = BTreeMap::from([
-        (
-            "IngesterRole".to_owned(),
-            ingesting
-                .map(|(action, resource)| grant(&template, action, *resource))
-                .collect(),
-        ),
-        (
-            "SweepRole".to_owned(),
-            SWEEPING
-                .iter()
-                .map(|(action, resource)| grant(&template, action, *resource))
-                .collect(),
-        ),
-    ]);
+    let expected: BTreeMap<String, BTreeSet<Grant>> = HOLDERS
+        .iter()
+        .map(|holder| (holder.role.to_owned(), holder.needs(&template)))
+        .collect();
     let allowed: BTreeMap<String, BTreeSet<Grant>> = roles(&template)
         .iter()
         .map(|(id, role)| (id.clone(), grants(role)))
@@ -328,10 +129,13 @@ fn promise_12_each_role_is_taken_by_one_service_only() {
         assert_eq!(statements[0]["Action"], "sts:AssumeRole", "{id}");
         statements[0].clone()
     };
-    assert_eq!(
-        trust("IngesterRole")["Principal"],
-        json!({"Service": "lambda.amazonaws.com"})
-    );
+    for role in ["IngesterRole", "StreamWriterRole"] {
+        assert_eq!(
+            trust(role)["Principal"],
+            json!({"Service": "lambda.amazonaws.com"}),
+            "{role}"
+        );
+    }
     let scheduler = trust("SweepRole");
     assert_eq!(
         scheduler["Principal"],

@@ -1,71 +1,134 @@
 //! `infra/template.yaml` and the code speak of the same names.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use csv_ingester::{Config, Request, VARIABLES, decode};
+use csv_ingester::{Config, Request, decode};
 use lambda_support::{Environment, EnvironmentError};
 use serde_json::{Value, json};
 use storage::aws::{JOB_KEY, OPEN_INDEX, OPEN_KEY, PART_KEY};
 use wiring_tests::read;
 use wiring_tests::template::Template;
 
-/// The environment that Lambda gives to the function; every value is a text.
-fn variables(template: &Template) -> serde_json::Map<String, Value> {
-    let function = template.properties("IngesterFunction");
-    function["Environment"]["Variables"]
-        .as_object()
-        .expect("the function has variables")
-        .clone()
+/// Names and values.
+type Variables = BTreeMap<String, String>;
+
+/// A function of the template and the configuration that it reads.
+struct Function {
+    /// Its logical id.
+    id: &'static str,
+    /// Crate, folder of the build, and end of the name.
+    package: &'static str,
+    variables: &'static [&'static str],
+    read: fn(&Variables) -> Result<(), EnvironmentError>,
+    /// Lambda's limit for one invocation, in seconds.
+    timeout: u64,
 }
 
-/// An empty variable counts as absent, so the map may be as long as the list of names.
-fn environment<'a>(value: impl Fn(&'static str) -> &'a str) -> Environment {
-    Environment::from(VARIABLES.map(|name| (name, value(name))))
-}
+const FUNCTIONS: [Function; 2] = [
+    Function {
+        id: "IngesterFunction",
+        package: "csv-ingester",
+        variables: &csv_ingester::VARIABLES,
+        read: |given| {
+            csv_ingester::Config::read(&environment(csv_ingester::VARIABLES, given)).map(drop)
+        },
+        // Lambda's longest; the ingester hands over when it is not enough.
+        timeout: 900,
+    },
+    Function {
+        id: "StreamWriterFunction",
+        package: "stream-writer",
+        variables: &stream_writer::VARIABLES,
+        read: |given| {
+            stream_writer::Config::read(&environment(stream_writer::VARIABLES, given)).map(drop)
+        },
+        // Many times what a batch of 6 MB takes; a shard waits for no longer than that where a request hangs.
+        timeout: 120,
+    },
+];
 
-fn config(template: &Template) -> Result<Config, EnvironmentError> {
-    let variables = variables(template);
-    Config::read(&environment(|name| match variables.get(name) {
-        None => "",
-        Some(value) => value.as_str().expect("a variable is a text"),
-    }))
-}
-
-/// A value that every variable accepts.
-const PLACEHOLDER: &str = "60";
-
-fn required_variables() -> BTreeSet<&'static str> {
-    VARIABLES
-        .into_iter()
-        .filter(|absent| {
-            let all_but_one = environment(|name| if name == *absent { "" } else { PLACEHOLDER });
-            matches!(Config::read(&all_but_one), Err(EnvironmentError::Missing(name, _)) if name == *absent)
-        })
+/// The environment that Lambda gives to a function; every value is a text.
+fn variables(template: &Template, function: &str) -> Variables {
+    let function = template.properties(function);
+    let variables = function["Environment"]["Variables"].as_object();
+    let variables = variables.expect("the function has variables").iter();
+    let text = |value: &Value| value.as_str().expect("a variable is a text").to_owned();
+    variables
+        .map(|(name, value)| (name.clone(), text(value)))
         .collect()
 }
 
-#[test]
-fn the_function_has_the_variables_that_its_config_reads() {
-    let everything = Template::of_repository()
-        .with("RowMappingKey", "mappings/m.json")
-        .with("EndpointUrl", "http://127.0.0.1:1");
-    for template in [Template::of_repository(), everything] {
-        let given = variables(&template);
-        for name in given.keys() {
-            assert!(
-                VARIABLES.contains(&name.as_str()),
-                "the template sets {name}, which csv-ingester does not read"
-            );
-        }
-        for name in required_variables() {
-            assert!(
-                given.contains_key(name),
-                "the template does not set {name}, which csv-ingester requires"
-            );
+/// An empty variable counts as absent, so the map may be as long as the list of names.
+fn environment<const N: usize>(names: [&'static str; N], given: &Variables) -> Environment {
+    Environment::from(names.map(|name| (name, given.get(name).map_or("", String::as_str))))
+}
+
+fn config(template: &Template) -> Result<Config, EnvironmentError> {
+    let given = variables(template, "IngesterFunction");
+    Config::read(&environment(csv_ingester::VARIABLES, &given))
+}
+
+/// Variables without which a function does not start, with a value that they accept.
+fn required_variables(function: &Function) -> Variables {
+    let mut given = Variables::new();
+    loop {
+        match (function.read)(&given) {
+            Ok(()) => return given,
+            Err(EnvironmentError::Missing(name, _)) => {
+                let old = given.insert(name.to_owned(), "x".to_owned());
+                assert_eq!(old, None, "{}: {name} is set and missed", function.id);
+            }
+            Err(other) => panic!("{}: {other}", function.id),
         }
     }
-    assert!(!required_variables().is_empty());
+}
+
+/// The template with a value for every parameter that may be empty.
+fn with_everything() -> Template {
+    Template::of_repository()
+        .with("RowMappingKey", "mappings/m.json")
+        .with("StreamFilter", "{}")
+        .with("EndpointUrl", "http://127.0.0.1:1")
+}
+
+#[test]
+fn each_function_has_the_variables_that_its_config_reads() {
+    for function in &FUNCTIONS {
+        let Function {
+            id,
+            package,
+            variables: known,
+            ..
+        } = function;
+        let required = required_variables(function);
+        assert!(!required.is_empty(), "{package}");
+        for template in [Template::of_repository(), with_everything()] {
+            let given = variables(&template, id);
+            for name in given.keys() {
+                assert!(
+                    known.contains(&name.as_str()),
+                    "the template sets {name}, which {package} does not read"
+                );
+            }
+            for name in required.keys() {
+                assert!(
+                    given.contains_key(name),
+                    "the template does not set {name}, which {package} requires"
+                );
+            }
+            assert_eq!((function.read)(&given), Ok(()), "{package}");
+        }
+        let given = variables(&with_everything(), id);
+        let unset: Vec<_> = known
+            .iter()
+            .filter(|name| !given.contains_key(**name))
+            .collect();
+        assert!(
+            unset.is_empty(),
+            "{package} reads {unset:?}, which the template cannot set"
+        );
+    }
 }
 
 #[test]
@@ -104,15 +167,9 @@ fn the_config_names_what_the_template_made() {
 #[test]
 fn defaults_and_limits_of_parameters_are_those_of_the_config() {
     let template = Template::of_repository();
-    let required = required_variables();
-    let defaults = Config::read(&environment(|name| {
-        if required.contains(name) {
-            PLACEHOLDER
-        } else {
-            ""
-        }
-    }))
-    .expect("the required variables are enough");
+    let required = required_variables(&FUNCTIONS[0]);
+    let defaults = Config::read(&environment(csv_ingester::VARIABLES, &required))
+        .expect("the required variables are enough");
     let from_template = config(&template).expect("complete");
     assert_eq!(from_template.settle, defaults.settle);
     assert_eq!(from_template.lease, defaults.lease);
@@ -138,23 +195,34 @@ fn defaults_and_limits_of_parameters_are_those_of_the_config() {
 }
 
 #[test]
-fn the_function_is_the_binary_that_was_built() {
+fn each_function_is_the_binary_that_was_built() {
     let template = Template::of_repository();
-    let function = template.properties("IngesterFunction");
-    assert_eq!(function["Runtime"], "provided.al2023");
-    assert_eq!(function["Handler"], "bootstrap");
-    assert_eq!(function["Code"], "../target/lambda/csv-ingester");
-    assert!(read("crates/csv-ingester/Cargo.toml").contains("name = \"csv-ingester\""));
-    assert_eq!(function["Role"], template.arn("IngesterRole"));
-    // Lambda's longest; the ingester hands over when it is not enough.
-    assert_eq!(function["Timeout"], 900);
+    let ids: Vec<_> = FUNCTIONS.iter().map(|function| function.id).collect();
+    assert_eq!(template.resources("AWS::Lambda::Function"), ids);
+    let build = read("scripts/build");
+    for Function {
+        id,
+        package,
+        timeout,
+        ..
+    } in FUNCTIONS
+    {
+        let function = template.properties(id);
+        assert_eq!(function["FunctionName"], format!("stack-{package}"));
+        assert_eq!(function["Runtime"], "provided.al2023", "{id}");
+        assert_eq!(function["Handler"], "bootstrap", "{id}");
+        assert_eq!(function["Code"], format!("../target/lambda/{package}"));
+        let manifest = read(format!("crates/{package}/Cargo.toml"));
+        assert!(manifest.contains(&format!("name = \"{package}\"")));
+        // For this machine and for Graviton.
+        let built = build.matches(&format!("--package {package}")).count();
+        assert_eq!(built, 2, "scripts/build: {package}");
+        assert_eq!(function["Timeout"], timeout, "{id}");
 
-    assert_eq!(function["Architectures"], json!(["arm64"]));
-    let x86 = template
-        .clone()
-        .with("Architecture", "x86_64")
-        .properties("IngesterFunction");
-    assert_eq!(x86["Architectures"], json!(["x86_64"]));
+        assert_eq!(function["Architectures"], json!(["arm64"]), "{id}");
+        let x86 = template.clone().with("Architecture", "x86_64");
+        assert_eq!(x86.properties(id)["Architectures"], json!(["x86_64"]));
+    }
     assert_eq!(
         template.section("Parameters")["Architecture"]["AllowedValues"],
         json!(["arm64", "x86_64"])
@@ -162,20 +230,20 @@ fn the_function_is_the_binary_that_was_built() {
 }
 
 #[test]
-fn the_log_has_a_group_of_its_own_that_forgets() {
+fn each_function_has_a_role_and_a_log_of_its_own_that_forgets() {
     let template = Template::of_repository();
-    let function = template.properties("IngesterFunction");
-    let group = template.reference("IngesterLog");
-    assert_eq!(function["LoggingConfig"]["LogGroup"], group);
-    assert!(group.starts_with("/aws/lambda/"), "{group}");
-    for id in template.resources("AWS::Logs::LogGroup") {
-        let days = &template.properties(&id)["RetentionInDays"];
-        assert_eq!(days, "30", "{id}");
+    let week = template.clone().with("LogRetentionDays", "7");
+    let prefixes = FUNCTIONS.map(|function| function.id.strip_suffix("Function").expect("an id"));
+    for (Function { id, package, .. }, prefix) in FUNCTIONS.iter().zip(prefixes) {
+        let function = template.properties(id);
+        assert_eq!(function["Role"], template.arn(&format!("{prefix}Role")));
+        let log = format!("{prefix}Log");
+        let group = template.reference(&log);
+        assert_eq!(function["LoggingConfig"]["LogGroup"], group);
+        assert_eq!(group, format!("/aws/lambda/stack-{package}"));
+        assert_eq!(template.properties(&log)["RetentionInDays"], "30");
+        assert_eq!(week.properties(&log)["RetentionInDays"], "7");
     }
-    let log = template
-        .with("LogRetentionDays", "7")
-        .properties("IngesterLog");
-    assert_eq!(log["RetentionInDays"], "7");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-"""CloudFormation: applies the properties of tables and functions that ministack's provisioners leave out.
+"""CloudFormation: applies the properties of tables, functions and event source mappings that ministack's provisioners leave out.
 
-Tables: point-in-time recovery and time to live. Functions: dead-letter target and reserved concurrency.
+Tables: point-in-time recovery and time to live. Functions: dead-letter target and reserved concurrency. Event source mappings:
+properties that a template no longer has. Athena's named queries, which it does not know at all.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ministack.services import dynamodb, lambda_svc
+from ministack.services import athena, dynamodb, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 
@@ -46,6 +47,31 @@ def apply_function_properties(name: str, properties: dict) -> None:
     function["concurrency"] = None if reserved is None else int(reserved)
 
 
+def apply_mapping_properties(uuid: str, properties: dict) -> None:
+    """Takes back what an update of a mapping leaves as it was."""
+    for name in ("FilterCriteria", "DestinationConfig"):
+        if not properties.get(name):
+            lambda_svc._esms[uuid].pop(name, None)
+
+
+def create_query(_logical_id: str, properties: dict, _stack_name: str) -> tuple:
+    """Saves a named query; its `Ref` is the id."""
+    _status, _headers, body = athena._create_named_query(properties)
+    query = json.loads(body)["NamedQueryId"]
+    return query, {"NamedQueryId": query}
+
+
+def update_query(physical_id: str, _old: dict, new: dict, stack_name: str) -> tuple:
+    """Another query takes the place of the old one, as on AWS."""
+    delete_query(physical_id, {})
+    return create_query(physical_id, new, stack_name)
+
+
+def delete_query(physical_id: str, _properties: dict) -> None:
+    """Forgets a named query."""
+    athena._delete_named_query({"NamedQueryId": physical_id})
+
+
 def extend(resource_type: str, apply_properties: Callable[[str, dict], None]) -> None:
     """Runs `apply_properties` after the provisioner has created or updated a resource."""
     handler = provisioners._RESOURCE_HANDLERS[resource_type]
@@ -65,6 +91,8 @@ def extend(resource_type: str, apply_properties: Callable[[str, dict], None]) ->
 
 
 def apply() -> None:
-    """Installs the two extensions."""
+    """Installs the extensions."""
     extend("AWS::DynamoDB::Table", apply_table_properties)
     extend("AWS::Lambda::Function", apply_function_properties)
+    extend("AWS::Lambda::EventSourceMapping", apply_mapping_properties)
+    provisioners._RESOURCE_HANDLERS["AWS::Athena::NamedQuery"] = {"create": create_query, "update": update_query, "delete": delete_query}

@@ -25,7 +25,7 @@ ROOT = LOCAL_DIR.parent.parent
 REQUIREMENTS = LOCAL_DIR / "requirements.txt"
 VENV = ROOT / ".venv" / "local-cloud"
 TEMPLATE = ROOT / "infra" / "template.yaml"
-BOOTSTRAP = ROOT / "target" / "lambda" / "csv-ingester" / "bootstrap"
+FUNCTIONS = ("csv-ingester", "stream-writer")
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -224,12 +224,19 @@ def end_process_group(pid: int) -> None:
         pass
 
 
+def require_functions(template: Path) -> None:
+    """A Problem where the template is ours and a function of it was not built."""
+    for function in FUNCTIONS if template == TEMPLATE else ():
+        path = ROOT / "target" / "lambda" / function / "bootstrap"
+        if not path.exists():
+            raise Problem(f"{path.relative_to(ROOT)} is missing: run scripts/build")
+
+
 def deploy(cloud: Cloud, stack: str, parameters: list[str], template: Path) -> dict[str, str]:
     """Packages and deploys a template as it stands, by the real AWS command line; returns the stack's outputs."""
     if not template.exists():
         raise Problem(f"{template} does not exist")
-    if template == TEMPLATE and not BOOTSTRAP.exists():
-        raise Problem(f"{BOOTSTRAP.relative_to(ROOT)} is missing: run scripts/build")
+    require_functions(template)
     cloud.aws("s3api", "create-bucket", "--bucket", CODE_BUCKET)
     packaged = cloud.folder / f"packaged-{stack}.json"
     cloud.aws(
@@ -239,7 +246,7 @@ def deploy(cloud: Cloud, stack: str, parameters: list[str], template: Path) -> d
     declared = json.loads(packaged.read_text()).get("Parameters", {})
     overrides = parameter_overrides(parameters, declared)
     arguments = [
-        "cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack,
+        "cloudformation", "deploy", "--template-file", str(packaged), "--s3-bucket", CODE_BUCKET, "--stack-name", stack,
         "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "--no-fail-on-empty-changeset",
     ]  # fmt: skip
     if overrides:
@@ -299,8 +306,8 @@ def report(cloud: Cloud, stack: str | None, outputs: dict[str, str], as_json: bo
 
 def run_start(options: argparse.Namespace) -> None:
     """`scripts/local/start`"""
-    if not options.no_deploy and options.template.resolve() == TEMPLATE and not BOOTSTRAP.exists():
-        raise Problem(f"{BOOTSTRAP.relative_to(ROOT)} is missing: run scripts/build")
+    if not options.no_deploy:
+        require_functions(options.template.resolve())
     ensure_environment()
     cloud = Cloud(options.name)
     if cloud.running():

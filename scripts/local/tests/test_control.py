@@ -29,7 +29,7 @@ class Deploying(unittest.TestCase):
     def test_misspelled_parameter_is_refused(self) -> None:
         done = script("deploy", "--name", NAME, "--stack", "third", *TEMPLATE, "--parameters", "ProbeFil=x")
         self.assertEqual(1, done.returncode)
-        self.assertIn("no parameter 'ProbeFil'; it has: Architecture, ProbeFile", done.stderr)
+        self.assertIn("no parameter 'ProbeFil'; it has: Architecture, Filter, LateSeconds, ProbeFile", done.stderr)
 
     def test_failed_deployment_names_the_resource(self) -> None:
         broken = Path(cloud()["probe_file"]).with_name("broken.json")
@@ -70,9 +70,9 @@ class Lifecycle(unittest.TestCase):
 
     def test_missing_function_says_what_to_run(self) -> None:
         messages = io.StringIO()
-        with mock.patch.object(control, "BOOTSTRAP", control.ROOT / "none"), mock.patch("sys.argv", ["x", "start"]), contextlib.redirect_stderr(messages):
+        with mock.patch.object(control, "FUNCTIONS", ("none",)), mock.patch("sys.argv", ["x", "start"]), contextlib.redirect_stderr(messages):
             self.assertEqual(1, control.main())
-        self.assertIn("run scripts/build", messages.getvalue())
+        self.assertIn("target/lambda/none/bootstrap is missing: run scripts/build", messages.getvalue())
 
 
 def environment_of(process: Path) -> str:

@@ -55,6 +55,8 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "SlowDown"
         // Another region, or another request, was writing the same thing: this one was not carried out.
         | "ReplicatedWriteConflictException"
+        | "TransactionConflictException"
+        | "ConditionalRequestConflict"
         | "OperationAborted" => ErrorKind::Throttled,
         code if code.contains("Throttl") => ErrorKind::Throttled,
         "ValidationException"
@@ -142,6 +144,11 @@ mod tests {
                 ErrorKind::Throttled,
             ),
             (Some("RequestLimitExceeded"), 400, ErrorKind::Throttled),
+            (
+                Some("ConditionalRequestConflict"),
+                409,
+                ErrorKind::Throttled,
+            ),
             (Some("SlowDown"), 503, ErrorKind::Throttled),
             (None, 503, ErrorKind::Unanswered),
             (Some("InternalServerError"), 500, ErrorKind::Unanswered),

@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -7,6 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use serde_json::{Map, Value};
 
 use super::errors::storage_error;
+use super::values::DynamoItem;
 use crate::{ErrorKind, Ledger, LedgerRow, StorageError};
 
 /// The ledger table's partition key, and the sort key of its index.
@@ -17,8 +16,6 @@ pub const PART_KEY: &str = "part";
 pub const OPEN_KEY: &str = "open";
 /// The sparse index of open rows: keys `open` and `job`, keys only.
 pub const OPEN_INDEX: &str = "open-jobs";
-
-type DynamoItem = HashMap<String, AttributeValue>;
 
 /// The ledger in a DynamoDB table with the keys `job` and `part` and the index `open-jobs`. The SDK retries (standard mode,
 /// 3 attempts); a write that was carried out though its answer was lost is recognised by its content.

@@ -1,10 +1,12 @@
 //! The stores on AWS. The only module that knows the SDK, which its public items do not show.
 
 mod errors;
+mod items;
 mod ledger;
 mod notices;
 mod objects;
 mod tables;
+mod values;
 
 #[cfg(test)]
 mod canned;

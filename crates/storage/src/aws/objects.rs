@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, EncodingType, Object};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -19,7 +19,8 @@ use percent_encoding::percent_decode_str;
 
 use super::errors::storage_error;
 use crate::{
-    ErrorKind, ObjectBody, ObjectId, ObjectMeta, ObjectStore, StorageError, Upload, UploadedPart,
+    ErrorKind, ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, StorageError,
+    Timestamp, Upload, UploadedPart,
 };
 
 /// The slowest upload that is waited for, in bytes a second.
@@ -53,6 +54,29 @@ impl AwsObjects {
         Self {
             client: Client::from_conf(builder.build()),
         }
+    }
+
+    /// A PutObject, which S3 refuses if the object there has the ETag `unwanted` (`*`: any at all).
+    async fn put_unless(
+        &self,
+        unwanted: Option<&str>,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+    ) -> Result<(), StorageError> {
+        let allowed = within(upload_timeout(&body));
+        self.client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .set_if_none_match(unwanted.map(str::to_owned))
+            .body(ByteStream::from(body))
+            .customize()
+            .config_override(allowed)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| object_error("PutObject", address(bucket, key), error))
     }
 
     /// An empty stream of an object whose size is at or below the offset: S3 refuses such a range.
@@ -99,18 +123,11 @@ impl ObjectStore for AwsObjects {
     }
 
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        let allowed = within(upload_timeout(&body));
-        self.client
-            .put_object()
-            .bucket(bucket)
-            .key(key)
-            .body(ByteStream::from(body))
-            .customize()
-            .config_override(allowed)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| object_error("PutObject", address(bucket, key), error))
+        self.put_unless(None, bucket, key, body).await
+    }
+
+    async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
+        self.put_unless(Some("*"), bucket, key, body).await
     }
 
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
@@ -214,7 +231,7 @@ impl ObjectStore for AwsObjects {
         }
     }
 
-    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, StorageError> {
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, StorageError> {
         let target = || address(bucket, prefix);
         let mut pages = self
             .client
@@ -225,25 +242,17 @@ impl ObjectStore for AwsObjects {
             .encoding_type(EncodingType::Url)
             .into_paginator()
             .send();
-        let mut keys = Vec::new();
+        let mut objects = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| object_error("ListObjectsV2", target(), error))?;
             let encoded = page.encoding_type == Some(EncodingType::Url);
-            for key in page
-                .contents
-                .into_iter()
-                .flatten()
-                .filter_map(|entry| entry.key)
-            {
-                keys.push(match encoded {
-                    true => decoded(&key).ok_or_else(|| {
-                        unreadable("ListObjectsV2", target(), "a key is not URL-encoded UTF-8")
-                    })?,
-                    false => key,
-                });
+            for object in page.contents.into_iter().flatten() {
+                let listed = listed(object, encoded)
+                    .map_err(|fault| unreadable("ListObjectsV2", target(), fault))?;
+                objects.push(listed);
             }
         }
-        Ok(keys)
+        Ok(objects)
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> Result<(), StorageError> {
@@ -256,6 +265,26 @@ impl ObjectStore for AwsObjects {
             .map(drop)
             .map_err(|error| object_error("DeleteObject", address(bucket, key), error))
     }
+}
+
+fn listed(object: Object, encoded: bool) -> Result<ListedObject, &'static str> {
+    let key = object.key.ok_or("an object has no key")?;
+    let key = match encoded {
+        true => decoded(&key).ok_or("a key is not URL-encoded UTF-8")?,
+        false => key,
+    };
+    let modified = object
+        .last_modified
+        .and_then(|time| u64::try_from(time.to_millis().ok()?).ok())
+        .ok_or("an object has no time")?;
+    Ok(ListedObject {
+        key,
+        bytes: object
+            .size
+            .and_then(|size| u64::try_from(size).ok())
+            .ok_or("an object has no size")?,
+        modified: Timestamp(modified),
+    })
 }
 
 fn body_of(
@@ -545,27 +574,65 @@ mod tests {
             Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         );
         assert_eq!(asked.header("x-amz-trailer"), None);
+        assert_eq!(asked.header("if-none-match"), None);
+    }
+
+    #[tokio::test]
+    async fn a_new_object_is_put_on_the_condition_that_there_is_none() {
+        let refusal =
+            |status, code| Answer::new(status, format!("<Error><Code>{code}</Code></Error>"));
+        let (server, objects) = store(vec![
+            Answer::new(200, ""),
+            Answer::none(),
+            refusal(412, "PreconditionFailed"),
+            refusal(409, "ConditionalRequestConflict"),
+        ])
+        .await;
+        let put = || objects.put_new("lake", "changes/k", Bytes::from_static(b"abc"));
+        put().await.unwrap();
+        let asked = &server.asked()[0];
+        assert_eq!(asked.line(), "PUT /lake/changes/k?x-id=PutObject");
+        assert_eq!(asked.header("if-none-match"), Some("*"));
+        assert_eq!(asked.body, "abc");
+
+        // The first try may have landed: then the conflict is with the caller's own object.
+        assert_eq!(put().await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(server.asked().len(), 3);
+        assert_eq!(put().await.unwrap_err().kind(), ErrorKind::Throttled);
+        assert_eq!(server.asked().len(), 4);
     }
 
     #[tokio::test]
     async fn all_pages_of_a_list_are_read_and_decoded() {
-        let page = |more: &str, key: &str| {
+        let page = |more: &str, key: &str, size: &str| {
             Answer::new(
                 200,
                 format!(
-                    "<ListBucketResult><EncodingType>url</EncodingType>{more}<Contents><Key>{key}</Key></Contents></ListBucketResult>"
+                    "<ListBucketResult><EncodingType>url</EncodingType>{more}<Contents><Key>{key}</Key>\
+                        <LastModified>2026-01-31T12:00:00.000Z</LastModified>{size}</Contents></ListBucketResult>"
                 ),
             )
         };
         let more =
             "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
-        let (server, objects) =
-            store(vec![page(more, "a+b/%C3%A4%2B%25.csv"), page("", "b")]).await;
+        let (server, objects) = store(vec![
+            page(more, "a+b/%C3%A4%2B%25.csv", "<Size>5368709120</Size>"),
+            page("", "b", "<Size>0</Size>"),
+            page("", "b", ""),
+        ])
+        .await;
+        let listed = |key: &str, bytes| ListedObject {
+            key: key.to_owned(),
+            bytes,
+            modified: Timestamp(1_769_860_800_000),
+        };
         assert_eq!(
             objects.list("inbox", "").await.unwrap(),
-            ["a b/ä+%.csv", "b"]
+            [listed("a b/ä+%.csv", 5_368_709_120), listed("b", 0)]
         );
         assert!(server.asked()[1].line().contains("continuation-token=t"));
+        let error = objects.list("inbox", "").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     }
 
     #[tokio::test]

@@ -4,22 +4,23 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::batch_write_item::{BatchWriteItemError, BatchWriteItemOutput};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, KeySchemaElement, KeyType as KeyRole, ScalarAttributeType,
+    AttributeDefinition, KeySchemaElement, KeyType as KeyRole, ScalarAttributeType,
     TableDescription, ThrottlingReason, WriteRequest,
 };
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
-use records::{IndexShape, Item, KeyAttribute, KeyType, Number, TableShape, Value};
+use records::{IndexShape, Item, KeyAttribute, KeyType, TableShape};
 
 use super::errors::storage_error;
+use super::values::value_of;
 use crate::{ErrorKind, PutItem, StorageError, TableStore};
 
 /// DynamoDB's tables. `put_batch` is tried once, for at most 10 s: bulk-writer is the layer that retries writes.
-/// `describe` is retried by the SDK (standard mode, 3 attempts).
+/// Everything else is retried by the SDK (standard mode, 3 attempts).
 #[derive(Debug, Clone)]
 pub struct AwsTables {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl AwsTables {
@@ -33,26 +34,36 @@ impl AwsTables {
             client: Client::from_conf(builder.build()),
         }
     }
-}
 
-impl TableStore for AwsTables {
-    async fn describe(&self, table: &str) -> Result<TableShape, StorageError> {
-        let retried = aws_sdk_dynamodb::Config::builder().retry_config(super::standard_retries());
+    pub(super) async fn description(&self, table: &str) -> Result<TableDescription, StorageError> {
         let answer = self
             .client
             .describe_table()
             .table_name(table)
             .customize()
-            .config_override(retried)
+            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("DescribeTable", table, error))?;
-        let unreadable =
-            |fault: String| StorageError::new(ErrorKind::Internal, "DescribeTable", table, fault);
-        let description = answer
+        answer
             .table
-            .ok_or_else(|| unreadable("the answer describes no table".to_owned()))?;
-        shape_of(table, &description).map_err(unreadable)
+            .ok_or_else(|| unreadable(table, "the answer describes no table".to_owned()))
+    }
+}
+
+/// The settings of a request that the SDK retries.
+pub(super) fn retried() -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::Config::builder().retry_config(super::standard_retries())
+}
+
+fn unreadable(table: &str, fault: String) -> StorageError {
+    StorageError::new(ErrorKind::Internal, "DescribeTable", table, fault)
+}
+
+impl TableStore for AwsTables {
+    async fn describe(&self, table: &str) -> Result<TableShape, StorageError> {
+        let description = self.description(table).await?;
+        shape_of(table, &description).map_err(|fault| unreadable(table, fault))
     }
 
     async fn put_batch(
@@ -147,13 +158,8 @@ fn key_of(table: &TableShape, request: WriteRequest) -> Option<Vec<u8>> {
     let mut attributes = request.put_request?.item;
     let mut key = Item::new();
     for attribute in table.keys() {
-        let value = match attributes.remove(&attribute.name)? {
-            AttributeValue::S(text) => Value::S(text),
-            AttributeValue::N(digits) => Value::N(Number::parse(&digits).ok()?),
-            AttributeValue::B(blob) => Value::B(blob.into_inner()),
-            _ => return None,
-        };
-        key.insert(attribute.name.clone(), value);
+        let value = attributes.remove(&attribute.name)?;
+        key.insert(attribute.name.clone(), value_of(value).ok()?);
     }
     table.canonical_key(&key).ok()
 }

@@ -9,12 +9,13 @@
 //!
 //! Operations are called what the real store calls them: `GetObject`, `PutObject`, `CreateMultipartUpload`, `UploadPart`,
 //! `CompleteMultipartUpload`, `AbortMultipartUpload`, `ListObjectsV2`, `DeleteObject`, `DescribeTable`, `BatchWriteItem`,
-//! `GetItem`, `PutItem`, `Query`, `SendMessage`.
+//! `Scan`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem`, `Query`, `SendMessage`.
 
 mod plan;
 mod ports;
+mod store;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{Crash, Fault, FaultPlan, Landing, Rates};
-pub use ports::Failing;
+pub use store::Failing;

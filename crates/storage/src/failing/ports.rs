@@ -1,187 +1,20 @@
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
+use futures_util::{FutureExt, StreamExt};
 use records::TableShape;
-use tokio::time::Instant;
 
-use super::plan::{Crash, Fault, FaultPlan, Landing, Verdict};
-use crate::test_clock::tokio_now;
+use super::plan::{Fault, FaultPlan, Verdict};
+use super::store::{Failing, Write, dead, injected};
 use crate::{
-    ErrorKind, Ledger, LedgerRow, Notices, ObjectBody, ObjectId, ObjectStore, PutItem,
-    StorageError, TableStore, Upload, UploadedPart,
+    Condition, ErrorKind, ItemStore, ItemWrite, Ledger, LedgerRow, ListedObject, Notices,
+    ObjectBody, ObjectId, ObjectStore, PutItem, ScanPage, Scanned, StorageError, StreamDescription,
+    TableStore, Upload, UploadedPart, WriteOutcome,
 };
-
-/// A store that fails as its plan says.
-#[derive(Debug, Clone)]
-pub struct Failing<T> {
-    inner: T,
-    plan: FaultPlan,
-    /// Batches given up by their callers that have not arrived yet.
-    wire: Arc<Mutex<Vec<LateBatch>>>,
-}
-
-#[derive(Debug)]
-struct LateBatch {
-    table: TableShape,
-    items: Vec<PutItem>,
-    due: Due,
-}
-
-#[derive(Debug)]
-enum Due {
-    AfterBatches(u32),
-    At(Instant),
-}
 
 type Content = LocalBoxStream<'static, Result<Bytes, StorageError>>;
 
-impl<T> Failing<T> {
-    /// `inner`, failing by `plan`.
-    #[must_use]
-    pub fn new(inner: T, plan: FaultPlan) -> Self {
-        Self {
-            inner,
-            plan,
-            wire: Arc::default(),
-        }
-    }
-
-    /// The store underneath, which never fails.
-    pub fn inner(&self) -> &T {
-        &self.inner
-    }
-
-    /// The same store as the next process meets it: what the last one left on the wire still arrives.
-    #[must_use]
-    pub fn with_plan(&self, plan: FaultPlan) -> Self
-    where
-        T: Clone,
-    {
-        Self {
-            inner: self.inner.clone(),
-            plan,
-            wire: Arc::clone(&self.wire),
-        }
-    }
-
-    /// Does one operation with what the plan has for it, where that suits any operation.
-    async fn run<R>(
-        &self,
-        operation: &'static str,
-        work: impl Future<Output = Result<R, StorageError>>,
-    ) -> Result<R, StorageError> {
-        self.run_verdict(operation, self.plan.next(operation), work)
-            .await
-    }
-
-    async fn run_verdict<R>(
-        &self,
-        operation: &'static str,
-        verdict: Verdict,
-        work: impl Future<Output = Result<R, StorageError>>,
-    ) -> Result<R, StorageError> {
-        match verdict {
-            Verdict::Dead | Verdict::Crash(Crash::Before) => Err(dead(operation)),
-            Verdict::Crash(Crash::After | Crash::Late(_)) => {
-                let _ = work.await;
-                Err(dead(operation))
-            }
-            Verdict::Fault(Fault::Fail(kind)) => Err(injected(kind, operation, "made to fail")),
-            Verdict::Fault(Fault::AnswerLost) => {
-                let _ = work.await;
-                Err(answer_lost(operation))
-            }
-            Verdict::Fault(Fault::Slow(delay)) => {
-                self.wait(operation, delay / 2).await?;
-                let answer = work.await;
-                self.wait(operation, delay - delay / 2).await?;
-                answer
-            }
-            Verdict::Pass | Verdict::Fault(_) => work.await,
-        }
-    }
-
-    /// Waits, unless the process dies meanwhile.
-    async fn wait(&self, operation: &'static str, delay: Duration) -> Result<(), StorageError> {
-        tokio::time::sleep(delay).await;
-        match self.plan.is_dead() {
-            true => Err(dead(operation)),
-            false => Ok(()),
-        }
-    }
-
-    fn wire(&self) -> MutexGuard<'_, Vec<LateBatch>> {
-        self.wire
-            .lock()
-            .expect("nothing panics while it holds this lock")
-    }
-}
-
 impl<T: TableStore> Failing<T> {
-    /// Lets everything arrive that is still on the wire, in the order it was sent; returns how many batches that were.
-    pub async fn settle(&self) -> usize {
-        let late = std::mem::take(&mut *self.wire());
-        self.arrive(&late).await;
-        late.len()
-    }
-
-    async fn arrive(&self, late: &[LateBatch]) {
-        for batch in late {
-            if self.plan.refuses(&batch.items) {
-                continue;
-            }
-            // Nobody waits for this answer.
-            let _ = self.inner.put_batch(&batch.table, &batch.items).await;
-        }
-    }
-
-    /// Puts a batch on the wire.
-    fn send_late(&self, table: &TableShape, items: &[PutItem], landing: Landing) {
-        let due = match landing {
-            Landing::AfterBatches(batches) => Due::AfterBatches(batches),
-            Landing::AfterTime(delay) => Due::At(tokio_now() + delay),
-        };
-        self.wire().push(LateBatch {
-            table: table.clone(),
-            items: items.to_vec(),
-            due,
-        });
-    }
-
-    /// Lets those batches arrive whose time has come.
-    async fn arrive_due(&self) {
-        let now = tokio_now();
-        let due: Vec<LateBatch> = self
-            .wire()
-            .extract_if(.., |batch| match batch.due {
-                Due::AfterBatches(batches) => batches == 0,
-                Due::At(time) => time <= now,
-            })
-            .collect();
-        self.arrive(&due).await;
-    }
-
     /// What the store does with a batch that reaches it now, when it takes at most `limit` of the items.
-    async fn carry_out(
-        &self,
-        table: &TableShape,
-        items: &[PutItem],
-        limit: usize,
-    ) -> Result<Vec<usize>, StorageError> {
-        self.arrive_due().await;
-        let answer = self.answer(table, items, limit).await;
-        for batch in self.wire().iter_mut() {
-            if let Due::AfterBatches(batches) = &mut batch.due {
-                *batches = batches.saturating_sub(1);
-            }
-        }
-        self.arrive_due().await;
-        answer
-    }
-
     async fn answer(
         &self,
         table: &TableShape,
@@ -240,29 +73,36 @@ impl<T: TableStore> TableStore for Failing<T> {
         items: &[PutItem],
     ) -> Result<Vec<usize>, StorageError> {
         const OPERATION: &str = "BatchWriteItem";
-        match self.plan.next(OPERATION) {
-            Verdict::Fault(Fault::Late(landing)) => {
-                self.send_late(table, items, landing);
-                Err(answer_lost(OPERATION))
-            }
-            Verdict::Crash(Crash::Late(landing)) => {
-                self.send_late(table, items, landing);
-                Err(dead(OPERATION))
-            }
+        let verdict = self.postpone(OPERATION, self.plan.next(OPERATION), || {
+            late_batch(table, items)
+        })?;
+        let (verdict, limit) = match verdict {
             Verdict::Fault(Fault::Unprocessed(count)) => {
-                let limit = items.len().saturating_sub(count);
-                self.carry_out(table, items, limit).await
+                (Verdict::Pass, items.len().saturating_sub(count))
             }
-            Verdict::Fault(Fault::PartlyDone(count)) => {
-                // Whatever the store answers, the caller does not hear it.
-                let _ = self.carry_out(table, items, count).await;
-                Err(answer_lost(OPERATION))
-            }
-            verdict => {
-                let work = self.carry_out(table, items, usize::MAX);
-                self.run_verdict(OPERATION, verdict, work).await
-            }
-        }
+            // Whatever the store answers, the caller does not hear it.
+            Verdict::Fault(Fault::PartlyDone(count)) => (Verdict::Fault(Fault::AnswerLost), count),
+            verdict => (verdict, usize::MAX),
+        };
+        let work = self.counted(self.answer(table, items, limit));
+        self.run_verdict(OPERATION, verdict, work).await
+    }
+}
+
+impl<T: ObjectStore> Failing<T> {
+    async fn put_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+        is_new: bool,
+    ) -> Result<(), StorageError> {
+        const OPERATION: &str = "PutObject";
+        let verdict = self.postpone(OPERATION, self.plan.next(OPERATION), || {
+            late_object(bucket, key, &body, is_new)
+        })?;
+        let work = self.counted(write_object(&self.inner, bucket, key, body, is_new));
+        self.run_verdict(OPERATION, verdict, work).await
     }
 }
 
@@ -298,8 +138,11 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
     }
 
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        self.run("PutObject", self.inner.put(bucket, key, body))
-            .await
+        self.put_object(bucket, key, body, false).await
+    }
+
+    async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
+        self.put_object(bucket, key, body, true).await
     }
 
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
@@ -337,13 +180,42 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
             .await
     }
 
-    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, StorageError> {
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, StorageError> {
         self.run("ListObjectsV2", self.inner.list(bucket, prefix))
             .await
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> Result<(), StorageError> {
         self.run("DeleteObject", self.inner.delete(bucket, key))
+            .await
+    }
+}
+
+impl<T: ItemStore> ItemStore for Failing<T> {
+    async fn scan_page(
+        &self,
+        table: &TableShape,
+        page: &ScanPage,
+    ) -> Result<Scanned, StorageError> {
+        self.run("Scan", self.inner.scan_page(table, page)).await
+    }
+
+    async fn write_if(
+        &self,
+        table: &TableShape,
+        write: &ItemWrite,
+        condition: &Condition,
+    ) -> Result<WriteOutcome, StorageError> {
+        let work = self.inner.write_if(table, write, condition);
+        self.run(write.operation(), work).await
+    }
+
+    async fn stream(&self, table: &str) -> Result<Option<StreamDescription>, StorageError> {
+        self.run("DescribeTable", self.inner.stream(table)).await
+    }
+
+    async fn item_count(&self, table: &str) -> Result<u64, StorageError> {
+        self.run("DescribeTable", self.inner.item_count(table))
             .await
     }
 }
@@ -365,6 +237,41 @@ impl<T: Ledger> Ledger for Failing<T> {
 impl<T: Notices> Notices for Failing<T> {
     async fn send(&self, message: &str) -> Result<(), StorageError> {
         self.run("SendMessage", self.inner.send(message)).await
+    }
+}
+
+fn late_batch<T: TableStore>(table: &TableShape, items: &[PutItem]) -> Write<T> {
+    let (table, items) = (table.clone(), items.to_vec());
+    Box::new(move |store, plan| {
+        async move {
+            if !plan.refuses(&items) {
+                let _ = store.put_batch(&table, &items).await;
+            }
+        }
+        .boxed_local()
+    })
+}
+
+fn late_object<T: ObjectStore>(bucket: &str, key: &str, body: &Bytes, is_new: bool) -> Write<T> {
+    let (bucket, key, body) = (bucket.to_owned(), key.to_owned(), body.clone());
+    Box::new(move |store, _| {
+        async move {
+            let _ = write_object(store, &bucket, &key, body, is_new).await;
+        }
+        .boxed_local()
+    })
+}
+
+async fn write_object(
+    store: &impl ObjectStore,
+    bucket: &str,
+    key: &str,
+    body: Bytes,
+    is_new: bool,
+) -> Result<(), StorageError> {
+    match is_new {
+        true => store.put_new(bucket, key, body).await,
+        false => store.put(bucket, key, body).await,
     }
 }
 
@@ -393,16 +300,4 @@ fn mortal(content: Content, plan: FaultPlan) -> Content {
             false => chunk,
         })
         .boxed_local()
-}
-
-fn dead(operation: &'static str) -> StorageError {
-    injected(ErrorKind::Unanswered, operation, "the process has died")
-}
-
-fn answer_lost(operation: &'static str) -> StorageError {
-    injected(ErrorKind::Unanswered, operation, "the answer was lost")
-}
-
-fn injected(kind: ErrorKind, operation: &'static str, message: &str) -> StorageError {
-    StorageError::new(kind, operation, "the failing store", message)
 }

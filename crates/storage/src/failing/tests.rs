@@ -7,7 +7,8 @@ use records::{KeyAttribute, KeyType, TableShape, Value};
 use super::*;
 use crate::memory::{MemoryLedger, MemoryObjects, MemoryQueue, MemoryTables};
 use crate::{
-    ErrorKind, Ledger, LedgerRow, Notices, ObjectId, ObjectStore, PutItem, StorageError, TableStore,
+    Condition, ErrorKind, ItemStore, ItemWrite, Ledger, LedgerRow, Notices, ObjectId, ObjectStore,
+    PutItem, ScanPage, StorageError, TableStore,
 };
 
 fn shape() -> TableShape {
@@ -153,6 +154,66 @@ async fn what_a_dead_process_left_on_the_wire_reaches_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_object_lands_over_what_was_put_meanwhile_and_a_new_one_only_where_none_is() {
+    let plan = FaultPlan::seeded(1);
+    let memory = MemoryObjects::new().with_bucket("lake");
+    let store = Failing::new(memory, plan.clone());
+    let content = |key: &str| store.inner().content("lake", key);
+    let put =
+        async |key: &str, body: &'static str| kind(store.put("lake", key, Bytes::from(body)).await);
+    let put_new = async |key: &str, body: &'static str| {
+        kind(store.put_new("lake", key, Bytes::from(body)).await)
+    };
+    let late = |landing| plan.inject("PutObject", 1, Fault::Late(landing));
+
+    late(Landing::AfterBatches(2));
+    assert_eq!(put("a", "late").await, Some(ErrorKind::Unanswered));
+    assert_eq!(put("a", "first").await, None);
+    assert_eq!(content("a").unwrap(), "first");
+    assert_eq!(put_new("b", "other").await, None);
+    assert_eq!(content("a").unwrap(), "late");
+
+    late(Landing::AfterBatches(0));
+    assert_eq!(put_new("c", "late").await, Some(ErrorKind::Unanswered));
+    assert_eq!(content("c"), None);
+    assert_eq!(put_new("c", "again").await, Some(ErrorKind::Conflict));
+    assert_eq!(content("c").unwrap(), "late");
+
+    let minute = Duration::from_secs(60);
+    late(Landing::AfterTime(minute));
+    assert_eq!(put_new("d", "late").await, Some(ErrorKind::Unanswered));
+    tokio::time::sleep(minute - Duration::from_millis(1)).await;
+    let listed = async || store.list("lake", "d").await.unwrap().len();
+    assert_eq!(listed().await, 0);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(listed().await, 1, "a read meets it, too");
+
+    late(Landing::AfterTime(minute));
+    assert_eq!(put_new("e", "late").await, Some(ErrorKind::Unanswered));
+    assert_eq!(put("e", "first").await, None);
+    assert_eq!(store.settle().await, 1);
+    assert_eq!(content("e").unwrap(), "first");
+    assert_eq!(plan.count("PutObject"), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_process_may_leave_an_object_on_the_wire() {
+    let plan = FaultPlan::seeded(1);
+    let store = Failing::new(MemoryObjects::new().with_bucket("lake"), plan.clone());
+    plan.crash_at(1, Crash::Late(Landing::AfterBatches(1)));
+    let died = store.put_new("lake", "a", Bytes::from("late")).await;
+    assert_eq!(kind(died), Some(ErrorKind::Unanswered));
+    let never = store.put("lake", "b", Bytes::from("never")).await;
+    assert_eq!(kind(never), Some(ErrorKind::Unanswered));
+
+    let next = store.with_plan(FaultPlan::seeded(2));
+    next.put("lake", "c", Bytes::new()).await.unwrap();
+    let keys: Vec<_> = next.inner().snapshot("lake").into_keys().collect();
+    assert_eq!(keys, ["a", "c"]);
+    assert_eq!(store.settle().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_stops_operations_that_were_under_way() {
     let plan = FaultPlan::seeded(1);
     let store = tables(&plan);
@@ -270,6 +331,53 @@ async fn the_same_seed_fails_in_the_same_way() {
     assert!(first.0.iter().any(|answer| answer == &Ok(Vec::new())));
     assert_eq!(first, run(5).await);
     assert_ne!(first, run(6).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_and_pages_fail_by_the_names_of_their_operations() {
+    let plan = FaultPlan::seeded(1);
+    let store = tables(&plan);
+    let item = |json: &str| records::item_from_dynamodb_json(json).unwrap();
+    let key = item(r#"{"id":{"S":"a"}}"#);
+    let page = ScanPage {
+        segment: 0,
+        segments: 1,
+        limit: None,
+        consistent: true,
+        start: None,
+        attributes: None,
+    };
+    let new = Condition::AbsentOrOlder {
+        attribute: "v".to_owned(),
+        than: Value::S("v".to_owned()),
+    };
+    let operations = [
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "Scan",
+        "DescribeTable",
+    ];
+    for operation in operations {
+        plan.inject(operation, 1, Fault::AnswerLost);
+    }
+    let lost = Some(ErrorKind::Unanswered);
+    let put = ItemWrite::Put(key.clone());
+    assert_eq!(kind(store.write_if(&shape(), &put, &new).await), lost);
+    assert_eq!(ids(&store), ["a"]);
+    let set = ItemWrite::Set {
+        key: key.clone(),
+        attributes: item(r#"{"v":{"S":"set"}}"#),
+    };
+    let exists = Condition::Exists;
+    assert_eq!(kind(store.write_if(&shape(), &set, &exists).await), lost);
+    assert_eq!(value(&store, "a"), Value::S("set".to_owned()));
+    let delete = ItemWrite::Delete(key);
+    assert_eq!(kind(store.write_if(&shape(), &delete, &exists).await), lost);
+    assert!(ids(&store).is_empty());
+    assert_eq!(kind(store.scan_page(&shape(), &page).await), lost);
+    assert_eq!(kind(store.stream("rows").await), lost);
+    assert_eq!(plan.log(), operations);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Stores in memory for tests: as strict as the real ones, so that a test passes only on what the real ones accept.
 //! Clones of a store share their content.
 
+mod items;
 mod ledger;
 mod objects;
 mod queue;

@@ -7,7 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
 
 use crate::{
-    ErrorKind, ObjectBody, ObjectId, ObjectMeta, ObjectStore, StorageError, Upload, UploadedPart,
+    Clock, ErrorKind, ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, StorageError,
+    TestClock, Timestamp, Upload, UploadedPart,
 };
 
 /// The smallest part of an upload in bytes, except its last one.
@@ -22,6 +23,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub struct MemoryObjects {
     state: Arc<Mutex<State>>,
     chunk_bytes: usize,
+    clock: Option<TestClock>,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +52,14 @@ struct Version {
 struct Stored {
     body: Bytes,
     meta: ObjectMeta,
+    modified: Timestamp,
 }
 
 #[derive(Debug)]
 struct OpenUpload {
     bucket: String,
     key: String,
+    begun: Timestamp,
     parts: BTreeMap<u16, (String, Bytes)>,
 }
 
@@ -75,6 +79,7 @@ impl MemoryObjects {
         Self {
             state: Arc::default(),
             chunk_bytes: CHUNK_BYTES,
+            clock: None,
         }
     }
 
@@ -98,6 +103,13 @@ impl MemoryObjects {
         self
     }
 
+    /// The same store, whose objects are dated by `clock`, to the second as on S3; without one, they are all of 1970.
+    #[must_use]
+    pub fn with_clock(mut self, clock: TestClock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// Stores an object with user metadata (names in lower case) and says what it now is: version, where the bucket has
     /// them, and ETag.
     ///
@@ -110,19 +122,15 @@ impl MemoryObjects {
         body: impl Into<Bytes>,
         metadata: &[(&str, &str)],
     ) -> ObjectId {
-        let body = body.into();
-        let meta = ObjectMeta {
-            size: body.len() as u64,
-            etag: fingerprint(&body),
-            metadata: metadata
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        };
-        let etag = meta.etag.clone();
+        let mut object = Stored::whole(body.into(), self.now());
+        object.meta.metadata = metadata
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let etag = object.meta.etag.clone();
         let version = self
             .lock()
-            .store(bucket, key, Some(Stored { body, meta }))
+            .store(bucket, key, Some(object))
             .expect("a test seeds a bucket that it has made");
         ObjectId {
             bucket: bucket.to_owned(),
@@ -135,8 +143,7 @@ impl MemoryObjects {
     /// The newest content under a key, unless it is deleted.
     pub fn content(&self, bucket: &str, key: &str) -> Option<Bytes> {
         let state = self.lock();
-        let versions = state.buckets.get(bucket)?.keys.get(key)?;
-        Some(versions.last()?.object.as_ref()?.body.clone())
+        Some(state.buckets.get(bucket)?.newest(key)?.body.clone())
     }
 
     /// Every key of a bucket with its newest content: what tests compare.
@@ -174,10 +181,31 @@ impl MemoryObjects {
         self
     }
 
+    fn now(&self) -> Timestamp {
+        let millis = self.clock.map_or(0, |clock| clock.now().0);
+        Timestamp(millis - millis % 1000)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
             .expect("nothing panics while it holds this lock")
+    }
+}
+
+impl Stored {
+    /// What one PUT of `body` makes.
+    fn whole(body: Bytes, modified: Timestamp) -> Self {
+        let meta = ObjectMeta {
+            size: body.len() as u64,
+            etag: fingerprint(&body),
+            metadata: BTreeMap::new(),
+        };
+        Self {
+            body,
+            meta,
+            modified,
+        }
     }
 }
 
@@ -282,17 +310,22 @@ impl State {
 }
 
 impl Bucket {
+    /// The newest content under a key, unless it is deleted.
+    fn newest(&self, key: &str) -> Option<&Stored> {
+        self.keys.get(key)?.last()?.object.as_ref()
+    }
+
     /// Keys that are not deleted, with their newest content.
     fn present(&self) -> impl Iterator<Item = (&String, &Stored)> {
         self.keys
-            .iter()
-            .filter_map(|(key, versions)| Some((key, versions.last()?.object.as_ref()?)))
+            .keys()
+            .filter_map(|key| Some((key, self.newest(key)?)))
     }
 }
 
 impl ObjectStore for MemoryObjects {
     async fn open(&self, object: &ObjectId, from: u64) -> Result<ObjectBody, StorageError> {
-        let Stored { body, meta } = self.lock().find(object)?;
+        let Stored { body, meta, .. } = self.lock().find(object)?;
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(body.len());
         Ok(ObjectBody {
             meta,
@@ -301,14 +334,23 @@ impl ObjectStore for MemoryObjects {
     }
 
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        let meta = ObjectMeta {
-            size: body.len() as u64,
-            etag: fingerprint(&body),
-            metadata: BTreeMap::new(),
-        };
-        self.lock()
-            .store(bucket, key, Some(Stored { body, meta }))
-            .map(drop)
+        let object = Stored::whole(body, self.now());
+        self.lock().store(bucket, key, Some(object)).map(drop)
+    }
+
+    async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
+        let object = Stored::whole(body, self.now());
+        let mut state = self.lock();
+        let is_there = state.bucket("PutObject", bucket)?.newest(key).is_some();
+        if is_there {
+            return Err(StorageError::new(
+                ErrorKind::Conflict,
+                "PutObject",
+                format!("s3://{bucket}/{key}"),
+                "there is an object under this key",
+            ));
+        }
+        state.store(bucket, key, Some(object)).map(drop)
     }
 
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
@@ -321,6 +363,7 @@ impl ObjectStore for MemoryObjects {
             OpenUpload {
                 bucket: bucket.to_owned(),
                 key: key.to_owned(),
+                begun: self.now(),
                 parts: BTreeMap::new(),
             },
         );
@@ -372,9 +415,15 @@ impl ObjectStore for MemoryObjects {
             etag: format!("{}-{}", fingerprint(&body), parts.len()),
             metadata: BTreeMap::new(),
         };
+        let modified = open.begun;
+        let object = Stored {
+            body,
+            meta,
+            modified,
+        };
         state.uploads.remove(&upload.id);
         state
-            .store(&upload.bucket, &upload.key, Some(Stored { body, meta }))
+            .store(&upload.bucket, &upload.key, Some(object))
             .map(drop)
     }
 
@@ -387,13 +436,17 @@ impl ObjectStore for MemoryObjects {
         Ok(())
     }
 
-    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, StorageError> {
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, StorageError> {
         Ok(self
             .lock()
             .bucket("ListObjectsV2", bucket)?
             .present()
             .filter(|(key, _)| key.starts_with(prefix))
-            .map(|(key, _)| key.clone())
+            .map(|(key, stored)| ListedObject {
+                key: key.clone(),
+                bytes: stored.meta.size,
+                modified: stored.modified,
+            })
             .collect())
     }
 
@@ -535,7 +588,7 @@ mod tests {
         store.delete("kept", "k").await.unwrap();
         assert_eq!(read(&store, &newest, 0).await, Err(ErrorKind::NotFound));
         assert_eq!(read(&store, &first, 0).await.unwrap(), b"one");
-        assert_eq!(store.list("kept", "").await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.list("kept", "").await.unwrap(), []);
         let opened = store.open(&second, 0).await.unwrap();
         assert_eq!(opened.meta.metadata["transload-mapping"], "m.json");
     }
@@ -548,6 +601,35 @@ mod tests {
         store.seed("plain", "k", "two", &[]);
         assert_eq!(read(&store, &first, 0).await, Err(ErrorKind::Conflict));
         assert_eq!(store.content("plain", "k").unwrap(), "two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_are_dated_when_they_are_written_and_uploads_when_they_are_begun() {
+        let clock = TestClock::at(Timestamp(1_769_860_800_900));
+        let store = store().with_clock(clock);
+        let upload = store.begin_upload("plain", "upload").await.unwrap();
+        store.seed("plain", "seed", "", &[]);
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        store.put("plain", "put", Bytes::new()).await.unwrap();
+        store
+            .put_new("plain", "put-new", Bytes::new())
+            .await
+            .unwrap();
+        let part = store.upload_part(&upload, 1, Bytes::new()).await.unwrap();
+        store.complete_upload(&upload, vec![part]).await.unwrap();
+        let listed = store.list("plain", "").await.unwrap();
+        let dates: Vec<_> = listed
+            .iter()
+            .map(|object| (object.key.as_str(), object.modified.iso()))
+            .collect();
+        let (first, second) = ("2026-01-31T12:00:00.000Z", "2026-01-31T12:00:02.000Z");
+        let expected = [
+            ("put", second),
+            ("put-new", second),
+            ("seed", first),
+            ("upload", first),
+        ];
+        assert_eq!(dates, expected.map(|(key, date)| (key, date.to_owned())));
     }
 
     #[tokio::test]

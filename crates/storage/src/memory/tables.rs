@@ -6,7 +6,7 @@ use records::{
     MAX_SORT_KEY_BYTES, TableShape, Value,
 };
 
-use crate::{ErrorKind, PutItem, StorageError, TableStore};
+use crate::{ErrorKind, PutItem, StorageError, StreamDescription, TableStore};
 
 /// DynamoDB's quotas of a BatchWriteItem.
 const MAX_BATCH_ITEMS: usize = 25;
@@ -22,9 +22,10 @@ pub struct MemoryTables {
 type KeyedItem = (Vec<u8>, Item);
 
 #[derive(Debug)]
-struct Table {
-    shape: TableShape,
-    items: BTreeMap<Vec<u8>, Item>,
+pub(super) struct Table {
+    pub(super) shape: TableShape,
+    pub(super) items: BTreeMap<Vec<u8>, Item>,
+    pub(super) stream: Option<StreamDescription>,
     puts: u64,
 }
 
@@ -45,10 +46,24 @@ impl MemoryTables {
         let table = Table {
             shape,
             items: BTreeMap::new(),
+            stream: None,
             puts: 0,
         };
         let before = self.lock().insert(name.clone(), table);
         assert!(before.is_none(), "table {name} is made once");
+        self
+    }
+
+    /// Enables a stream of the table, as far as it can be described: it holds no records.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    #[must_use]
+    pub fn with_stream(self, table: &str, stream: StreamDescription) -> Self {
+        self.lock()
+            .get_mut(table)
+            .expect("a test enables the stream of a table that it has made")
+            .stream = Some(stream);
         self
     }
 
@@ -85,7 +100,7 @@ impl MemoryTables {
         self.lock().get(table).map_or(0, |table| table.puts)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
         self.tables
             .lock()
             .expect("nothing panics while it holds this lock")
@@ -118,7 +133,7 @@ impl TableStore for MemoryTables {
     }
 }
 
-fn no_table(operation: &'static str, table: &str) -> StorageError {
+pub(super) fn no_table(operation: &'static str, table: &str) -> StorageError {
     StorageError::new(
         ErrorKind::NotFound,
         operation,
@@ -168,7 +183,7 @@ fn check_batch(
 }
 
 /// The canonical key of a good item, or why DynamoDB would refuse it.
-fn check_item(shape: &TableShape, item: &Item) -> Result<Vec<u8>, String> {
+pub(super) fn check_item(shape: &TableShape, item: &Item) -> Result<Vec<u8>, String> {
     let key = shape
         .canonical_key(item)
         .map_err(|error| error.to_string())?;

@@ -1,0 +1,149 @@
+//! Single items of a table, written on a condition, and whole tables, read page by page.
+
+use records::{Item, TableShape, Value};
+
+use crate::StorageError;
+
+/// Which page of a scan is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanPage {
+    /// Which part of the table, from 0. Items of one partition key are in one segment, the same one for the same `segments`.
+    pub segment: u32,
+    /// Into how many parts the table is cut, 1 to 1,000,000.
+    pub segments: u32,
+    /// The most items of one page, at least 1; a page ends at 1 MiB of items in any case.
+    pub limit: Option<u32>,
+    /// Whether every write that has been acknowledged is seen, at twice the price.
+    pub consistent: bool,
+    /// Where the page before ended ([`Scanned::next`]); nothing for the first one.
+    pub start: Option<Item>,
+    /// Names of the attributes that are wanted, at least one; nothing for all of them. The price is that of whole items.
+    pub attributes: Option<Vec<String>>,
+}
+
+/// One page of a scan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scanned {
+    /// The items, which may be none although more follow.
+    pub items: Vec<Item>,
+    /// The key after which the segment goes on; nothing at its end.
+    pub next: Option<Item>,
+    /// Read units that the page took, in tenths of a unit: DynamoDB reports halves, as a floating-point number, which is written
+    /// as decimal text with one digit behind the point and read from there.
+    pub capacity_tenths: u64,
+}
+
+/// One write of one item.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ItemWrite {
+    /// Puts the item, replacing what was there.
+    Put(Item),
+    /// Deletes the item with these key attributes; one that is not there is no error.
+    Delete(Item),
+    /// Sets some attributes of an item, which is made where it is not there.
+    Set {
+        /// The key attributes.
+        key: Item,
+        /// At least one attribute, none of the key's.
+        attributes: Item,
+    },
+}
+
+impl ItemWrite {
+    /// What DynamoDB calls it.
+    pub(crate) fn operation(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "PutItem",
+            Self::Delete(_) => "DeleteItem",
+            Self::Set { .. } => "UpdateItem",
+        }
+    }
+}
+
+/// What has to be there for a write to be done. Numbers are ordered as decimals, texts by their UTF-8 bytes, bytes as they are;
+/// values of two types are different, and neither comes before the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// The item is there.
+    Exists,
+    /// The item is there without the attribute, or with another value of it.
+    ExistsAndDiffers {
+        /// The attribute's name.
+        attribute: String,
+        /// The value that it does not have.
+        from: Value,
+    },
+    /// The item is not there, or its attribute comes before the value.
+    AbsentOrOlder {
+        /// The attribute's name.
+        attribute: String,
+        /// A text, a number or bytes.
+        than: Value,
+    },
+    /// The item is there, and its attribute is the value or comes before it.
+    NotNewer {
+        /// The attribute's name.
+        attribute: String,
+        /// A text, a number or bytes.
+        than: Value,
+    },
+}
+
+/// What became of a write on a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WriteOutcome {
+    /// It was done.
+    Done,
+    /// The condition did not hold, and nothing was done: what the table holds under the key. After a first try that landed
+    /// while its answer was lost, that is what was to be written: the caller compares.
+    Refused(Option<Item>),
+}
+
+/// A table's stream of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamDescription {
+    /// When the stream was enabled, such as `2026-01-14T00:00:00.000`: another label is another stream.
+    pub label: String,
+    /// The stream's ARN.
+    pub arn: String,
+    /// What its records hold besides the key.
+    pub view: StreamView,
+}
+
+/// What the records of a stream hold besides the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamView {
+    /// Nothing.
+    KeysOnly,
+    /// The item after the change.
+    NewImage,
+    /// The item before the change.
+    OldImage,
+    /// The item before and after the change.
+    NewAndOldImages,
+}
+
+/// A store of tables, an item or a page at a time. Every operation retries what is transient inside (the SDK's standard retry).
+#[expect(
+    async_fn_in_trait,
+    reason = "only called inside this workspace, on one thread"
+)]
+pub trait ItemStore {
+    /// One page of a segment (Scan), in an order of the store's own, which stays the same.
+    async fn scan_page(&self, table: &TableShape, page: &ScanPage)
+    -> Result<Scanned, StorageError>;
+
+    /// Writes one item if the condition holds (PutItem, DeleteItem or UpdateItem). A condition that does not hold is no error.
+    async fn write_if(
+        &self,
+        table: &TableShape,
+        write: &ItemWrite,
+        condition: &Condition,
+    ) -> Result<WriteOutcome, StorageError>;
+
+    /// The table's stream, where it is enabled (DescribeTable).
+    async fn stream(&self, table: &str) -> Result<Option<StreamDescription>, StorageError>;
+
+    /// How many items the table has, as DynamoDB counts them every six hours or so (DescribeTable).
+    async fn item_count(&self, table: &str) -> Result<u64, StorageError>;
+}

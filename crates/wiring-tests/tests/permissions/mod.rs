@@ -1,0 +1,301 @@
+//! What each function does with its role, and what that needs.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use wiring_tests::sources::squeezed;
+use wiring_tests::template::Template;
+
+/// One role, who has it, and everything that is done with it.
+pub struct Holder {
+    /// The role's logical id.
+    pub role: &'static str,
+    /// Folders of the code that runs with it; none where only a service has it.
+    pub code: &'static [&'static str],
+    /// What that code calls.
+    pub calls: &'static [Call],
+    /// What a service does with it beside.
+    pub service: &'static [Need],
+}
+
+/// Action and resource, from the Service Authorization Reference.
+pub type Need = (&'static str, Resource);
+
+/// One SDK operation, where it is used, and what it needs.
+pub struct Call {
+    /// The operation's method in `crates/storage`.
+    pub operation: &'static str,
+    /// What the function's code has when it comes to this operation.
+    pub used_as: &'static str,
+    pub needs: &'static [Need],
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Resource {
+    Inbox,
+    InboxObjects,
+    /// The lake, for any prefix.
+    Lake,
+    /// The lake, for a prefix under one of the three folders that the ingester uses.
+    LakeFolders,
+    /// Objects of the lake below a folder.
+    LakeObjects(&'static str),
+    TargetTable,
+    TargetStream,
+    Ledger,
+    OpenJobs,
+    FailureQueue,
+    /// A log group, by its logical id.
+    Log(&'static str),
+    IngesterFunction,
+}
+
+use Resource::*;
+
+const JSON_COPIES: Resource = LakeObjects("json-copy");
+const UNPROCESSED: Resource = LakeObjects("unprocessed");
+const CHANGES: Resource = LakeObjects("changes");
+
+const WRITE_PARTS: &[Need] = &[("s3:PutObject", JSON_COPIES), ("s3:PutObject", UNPROCESSED)];
+const READ_UPLOADS: &[Need] = &[
+    ("s3:GetObject", InboxObjects),
+    ("s3:GetObjectVersion", InboxObjects),
+];
+
+const fn call(operation: &'static str, used_as: &'static str, needs: &'static [Need]) -> Call {
+    Call {
+        operation,
+        used_as,
+        needs,
+    }
+}
+
+pub const HOLDERS: &[Holder] = &[
+    Holder {
+        role: "IngesterRole",
+        code: &["crates/csv-ingester/src", "crates/bulk-writer/src"],
+        calls: &[
+            call("get_object", "objects.open(", READ_UPLOADS),
+            // Without it, S3 answers "denied" for an object that is not there.
+            call(
+                "get_object",
+                "objects.open(",
+                &[("s3:ListBucket", Inbox), ("s3:ListBucket", LakeFolders)],
+            ),
+            call(
+                "get_object",
+                "objects.open(",
+                &[("s3:GetObject", LakeObjects("mappings"))],
+            ),
+            // How a body is gone on with that broke off at its very end.
+            call("head_object", "open_resuming(", READ_UPLOADS),
+            call("put_object", "objects.put(", WRITE_PARTS),
+            call(
+                "create_multipart_upload",
+                "objects.begin_upload(",
+                WRITE_PARTS,
+            ),
+            call("upload_part", "objects.upload_part(", WRITE_PARTS),
+            call(
+                "complete_multipart_upload",
+                "objects.complete_upload(",
+                WRITE_PARTS,
+            ),
+            call(
+                "abort_multipart_upload",
+                "objects.abort_upload(",
+                &[
+                    ("s3:AbortMultipartUpload", JSON_COPIES),
+                    ("s3:AbortMultipartUpload", UNPROCESSED),
+                ],
+            ),
+            call(
+                "list_objects_v2",
+                "objects.list(",
+                &[("s3:ListBucket", LakeFolders)],
+            ),
+            call(
+                "delete_object",
+                "objects.delete(",
+                &[
+                    ("s3:DeleteObject", JSON_COPIES),
+                    ("s3:DeleteObject", UNPROCESSED),
+                ],
+            ),
+            call(
+                "describe_table",
+                "tables.describe(",
+                &[("dynamodb:DescribeTable", TargetTable)],
+            ),
+            call(
+                "batch_write_item",
+                "store.put_batch(",
+                &[("dynamodb:BatchWriteItem", TargetTable)],
+            ),
+            call("get_item", "ledger.read(", &[("dynamodb:GetItem", Ledger)]),
+            call("put_item", "ledger.write(", &[("dynamodb:PutItem", Ledger)]),
+            call(
+                "query",
+                "ledger.open_jobs(",
+                &[("dynamodb:Query", OpenJobs)],
+            ),
+            call(
+                "send_message",
+                "notices.send(",
+                &[("sqs:SendMessage", FailureQueue)],
+            ),
+        ],
+        service: &[
+            ("logs:CreateLogStream", Log("IngesterLog")),
+            ("logs:PutLogEvents", Log("IngesterLog")),
+        ],
+    },
+    Holder {
+        role: "StreamWriterRole",
+        code: &["crates/stream-writer/src"],
+        calls: &[
+            // Likewise.
+            call(
+                "get_object",
+                "resuming(objects,",
+                &[("s3:GetObject", CHANGES), ("s3:ListBucket", Lake)],
+            ),
+            call(
+                "head_object",
+                "resuming(objects,",
+                &[("s3:GetObject", CHANGES)],
+            ),
+            call(
+                "put_object",
+                ".put_new(",
+                &[
+                    ("s3:PutObject", CHANGES),
+                    ("s3:PutObject", LakeObjects("unprocessed/changes")),
+                ],
+            ),
+        ],
+        // Lambda reads the stream and writes what it gives up with the function's role (Lambda Developer Guide, "Process
+        // DynamoDB records" and "Retain discarded records for a DynamoDB event source").
+        service: &[
+            ("dynamodb:DescribeStream", TargetStream),
+            ("dynamodb:GetRecords", TargetStream),
+            ("dynamodb:GetShardIterator", TargetStream),
+            ("dynamodb:ListStreams", TargetStream),
+            ("s3:PutObject", LakeObjects("aws/lambda")),
+            ("s3:ListBucket", Lake),
+            ("logs:CreateLogStream", Log("StreamWriterLog")),
+            ("logs:PutLogEvents", Log("StreamWriterLog")),
+        ],
+    },
+    // What EventBridge Scheduler does with the schedule's role.
+    Holder {
+        role: "SweepRole",
+        code: &[],
+        calls: &[],
+        service: &[
+            ("lambda:InvokeFunction", IngesterFunction),
+            ("sqs:SendMessage", FailureQueue),
+        ],
+    },
+];
+
+/// What no function does: the command line alone, with the rights of whoever runs it.
+pub const COMMAND_LINE: &[Call] = &[
+    call("scan", ".scan_page(", &[]),
+    call("put_item", ".write_if(", &[]),
+    call("update_item", ".write_if(", &[]),
+    call("delete_item", ".write_if(", &[]),
+];
+
+impl Holder {
+    /// Its code without white space; empty where it has none.
+    pub fn source(&self) -> String {
+        self.code.iter().map(squeezed).collect()
+    }
+
+    /// All that its role must allow, and no more.
+    pub fn needs(&self, template: &Template) -> BTreeSet<Grant> {
+        let called = self.calls.iter().flat_map(|call| call.needs);
+        called
+            .chain(self.service)
+            .map(|(action, resource)| grant(template, action, *resource))
+            .collect()
+    }
+}
+
+/// An action that is allowed on a resource, under a condition or none.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    pub action: String,
+    pub resource: String,
+    condition: String,
+}
+
+fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
+    let lake = || template.arn("LakeBucket");
+    let mut condition = Value::Null;
+    let resource = match resource {
+        Inbox => template.arn("InboxBucket"),
+        InboxObjects => format!("{}/*", template.arn("InboxBucket")),
+        Lake => lake(),
+        LakeFolders => {
+            condition = json!({"StringLike": {"s3:prefix": ["json-copy/*", "unprocessed/*", "mappings/*"]}});
+            lake()
+        }
+        LakeObjects(folder) => format!("{}/{folder}/*", lake()),
+        TargetTable => template.arn("TargetTable"),
+        TargetStream => template.attribute("TargetTable", "StreamArn"),
+        Ledger => template.arn("LedgerTable"),
+        OpenJobs => format!(
+            "{}/index/{}",
+            template.arn("LedgerTable"),
+            storage::aws::OPEN_INDEX
+        ),
+        FailureQueue => template.arn("FailureQueue"),
+        Log(group) => template.arn(group),
+        IngesterFunction => template.arn("IngesterFunction"),
+    };
+    Grant {
+        action: action.to_owned(),
+        resource,
+        condition: condition.to_string(),
+    }
+}
+
+/// Everything that a role's own policies allow.
+pub fn grants(role: &Value) -> BTreeSet<Grant> {
+    let mut grants = BTreeSet::new();
+    for policy in list(&role["Policies"]) {
+        for statement in list(&policy["PolicyDocument"]["Statement"]) {
+            assert_eq!(statement["Effect"], "Allow", "{statement}");
+            for name in ["NotAction", "NotResource"] {
+                assert!(statement.get(name).is_none(), "{statement}");
+            }
+            for action in list(&statement["Action"]) {
+                for resource in list(&statement["Resource"]) {
+                    grants.insert(Grant {
+                        action: text(action).to_owned(),
+                        resource: text(resource).to_owned(),
+                        condition: statement["Condition"].to_string(),
+                    });
+                }
+            }
+        }
+    }
+    grants
+}
+
+/// The entries of a list, or the one entry that stands for itself.
+pub fn list(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(entries) => entries.iter().collect(),
+        single => vec![single],
+    }
+}
+
+pub fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("a text was expected: {value}"))
+}
