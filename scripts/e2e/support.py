@@ -133,9 +133,9 @@ def sweep() -> Answer:
 
 
 @contextlib.contextmanager
-def configured(timeout: int | None = None, **variables: str) -> Iterator[None]:
-    """Runs the function with another time-out (in seconds) or other variables for a while."""
-    functions, name = client("lambda"), output("IngesterFunction")
+def configured(function: str = "IngesterFunction", timeout: int | None = None, **variables: str) -> Iterator[None]:
+    """Runs a function (by its output's name) with another time-out (in seconds) or other variables for a while."""
+    functions, name = client("lambda"), output(function)
     before = functions.get_function_configuration(FunctionName=name)
     environment = before["Environment"]["Variables"]
     functions.update_function_configuration(
@@ -147,10 +147,10 @@ def configured(timeout: int | None = None, **variables: str) -> Iterator[None]:
         functions.update_function_configuration(FunctionName=name, Timeout=before["Timeout"], Environment={"Variables": environment})
 
 
-def function_processes() -> list[int]:
-    """Processes of the function that the local cloud runs."""
+def function_processes(function: str = "IngesterFunction") -> list[int]:
+    """Processes of a function (by its output's name) that the local cloud runs."""
     found = []
-    variable = f"AWS_LAMBDA_FUNCTION_NAME={output('IngesterFunction')}".encode()
+    variable = f"AWS_LAMBDA_FUNCTION_NAME={output(function)}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])

@@ -273,3 +273,27 @@ fn the_computed_folders_are_those_that_the_log_is_written_to() {
     let keys = json!([{"Name": "source", "Type": "string"}, {"Name": "dt", "Type": "string"}, {"Name": "hour", "Type": "int"}]);
     assert_eq!(input["PartitionKeys"], keys);
 }
+
+/// The SQL of `docs/SEMANTICS.md` under this name.
+fn documented_sql(name: &str) -> String {
+    let document = wiring_tests::read("docs/SEMANTICS.md");
+    let begin = format!("<!-- sql: {name} -->\n```sql\n");
+    let (_, rest) = document
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("docs/SEMANTICS.md has no block {name}"));
+    let (sql, _) = rest.split_once("```").expect("a block has an end");
+    sql.to_owned()
+}
+
+#[test]
+fn the_saved_queries_make_the_views_of_the_document() {
+    for (resource, name) in [
+        ("ChangesQuery", "changes"),
+        ("CompletionsQuery", "completions"),
+        ("TableStateQuery", "table_state"),
+    ] {
+        let query = template().properties(resource);
+        assert_eq!(query["QueryString"], json!(documented_sql(name)), "{name}");
+        assert_eq!(query["Database"], template().reference("LogDatabase"));
+    }
+}
