@@ -118,7 +118,8 @@ def hour_folder(line: Line) -> str:
     """Where a line belongs, below the folder of its table's log."""
     seconds = line["snapshotTime"] if "source" in line else line["dynamodb"]["ApproximateCreationDateTime"]
     time = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"source={line.get('source', 'stream')}/dt={time:%Y-%m-%d}/hour={time:%H}"
+    source = "complete" if line["eventName"] == "COMPLETE" else line.get("source", "stream")
+    return f"source={source}/dt={time:%Y-%m-%d}/hour={time:%H}"
 
 
 def write_log(log: Path, lines: Iterable[Line], choice: random.Random) -> None:

@@ -157,6 +157,8 @@ class ChangeLog(EndToEnd):
         super().setUp()
         self.choice = random.Random(7)
         self.made: Counter[str] = Counter()
+        self.log = Log(self.account)
+        self.addCleanup(self.log.folder.cleanup)
         # Small batches, several at a time: more deliveries for the same changes.
         client("lambda").update_event_source_mapping(UUID=mapping(), BatchSize=20, ParallelizationFactor=3)
         self.addCleanup(client("lambda").update_event_source_mapping, UUID=mapping(), BatchSize=10_000, ParallelizationFactor=1)
@@ -183,14 +185,13 @@ class ChangeLog(EndToEnd):
                 there.add(name)
             self.made[name] += 1
 
-    def arrived(self, log: Log) -> list[tuple[str, str, str]]:
+    def arrived(self) -> list[tuple[str, str, str]]:
         """Waits until as many changes are in the log as were made."""
         wanted = sum(self.made.values())
-        eventually(lambda: len(log.seen()) >= wanted, f"{wanted} changes are in the log", 120)
-        return log.seen()
+        eventually(lambda: len(self.log.seen()) >= wanted, f"{wanted} changes are in the log", 120)
+        return self.log.seen()
 
     def test_promise_6_each_change_is_seen_once_and_the_state_is_the_table_though_the_function_is_killed(self) -> None:
-        log = Log(self.account)
         with killed_again_and_again(self.choice) as killed:
             self.change(CHANGES // 3)
             # A bucket that is not there: every batch fails, and is reported by its first sequence number.
@@ -199,20 +200,19 @@ class ChangeLog(EndToEnd):
                 time.sleep(2)
             self.change(CHANGES // 3)
         self.assertGreater(len(killed), 5)
-        seen = self.arrived(log)
+        seen = self.arrived()
         self.assertEqual(self.made, Counter(key for key, _name, _line in seen))
-        self.assertGreaterEqual(log.lines(), len(seen))
-        self.assertEqual(held(self.account), log.state())
+        self.assertGreaterEqual(self.log.lines(), len(seen))
+        self.assertEqual(held(self.account), self.log.state())
 
     def test_promise_10_every_type_comes_out_of_the_log_as_it_was_put_in(self) -> None:
-        log = Log(self.account)
         self.change(200)
-        for _key, name, line in self.arrived(log):
+        for _key, name, line in self.arrived():
             record = json.loads(line)
             self.assertEqual("NEW_AND_OLD_IMAGES", record["dynamodb"]["StreamViewType"])
             self.assertEqual(name == "REMOVE", "NewImage" not in record["dynamodb"])
             self.assertEqual(name == "INSERT", "OldImage" not in record["dynamodb"])
-        self.assertEqual(held(self.account), log.state())
+        self.assertEqual(held(self.account), self.log.state())
 
 
 if __name__ == "__main__":

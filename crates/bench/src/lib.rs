@@ -7,3 +7,5 @@ pub mod ingest;
 pub mod process;
 pub mod report;
 pub mod rows;
+pub mod stream;
+pub mod turns;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Counts;
+use crate::endpoint::{Counts, Work};
 
 /// A run that takes longer has hung.
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
@@ -21,7 +21,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(3600);
 pub enum Said {
     /// Host and port.
     Listening(String),
-    /// The function has answered its event and asks for the next one.
+    /// The function has answered its last event and asks for the next one.
     FunctionIsIdle,
     /// Everything that came; the last line.
     Ended(Box<Counts>),
@@ -32,8 +32,8 @@ pub enum Said {
 pub struct EndpointCommand {
     /// The program `bench-endpoint`.
     pub program: PathBuf,
-    /// The file that is the object.
-    pub object: PathBuf,
+    /// What it gives the subject to do.
+    pub work: Work,
     /// How long BatchWriteItem takes to answer, in milliseconds.
     pub delay_ms: u64,
     /// Percentage of the items that are handed back.
@@ -45,7 +45,7 @@ pub struct EndpointCommand {
 pub enum DoneWhen {
     /// It ends by itself, with success.
     Exited,
-    /// It is a function, which never ends: it has answered its event and asks for the next one.
+    /// It is a function, which never ends: it has answered its last event and asks for the next one.
     Idle,
 }
 
@@ -182,10 +182,14 @@ fn start_endpoint(
     endpoint: &EndpointCommand,
     events: Sender<Event>,
 ) -> Result<(Process, ChildStdin), RunError> {
+    let (option, file) = match &endpoint.work {
+        Work::Object(file) => ("--object", file),
+        Work::Batches(file) => ("--batches", file),
+    };
     let mut command = Command::new(&endpoint.program);
     command
-        .arg("--object")
-        .arg(&endpoint.object)
+        .arg(option)
+        .arg(file)
         .args(["--delay-ms", &endpoint.delay_ms.to_string()])
         .args([
             "--hand-back-percent",

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
 
+use std::io::Write as _;
 use std::time::Duration;
 
-use bench::endpoint::{Endpoint, Observer, Settings};
+use bench::digest::Digest;
+use bench::endpoint::{Endpoint, Observer, Settings, Work};
+use bench::stream::batches;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,8 +42,13 @@ impl Server {
     async fn start(handed_back_percent: u8) -> Self {
         let object = NamedTempFile::new().unwrap().into_temp_path();
         std::fs::write(&object, CONTENTS).unwrap();
+        let work = Work::Object(object.to_path_buf());
+        Self::start_with(work, handed_back_percent, object).await
+    }
+
+    async fn start_with(work: Work, handed_back_percent: u8, object: TempPath) -> Self {
         let settings = Settings {
-            object: object.to_path_buf(),
+            work,
             delay: Duration::ZERO,
             handed_back_percent,
             deadline_ms: 1_234,
@@ -58,14 +68,15 @@ impl Server {
         &self,
         line: &str,
         headers: &str,
-        body: &str,
+        body: &[u8],
         length: usize,
     ) -> Answered {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let request = format!(
-            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
         );
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let request = [request.as_bytes(), body].concat();
+        stream.write_all(&request).await.unwrap();
         let mut answer = Vec::new();
         // With a length that lies, the connection may be reset after its answer.
         let _ = stream.read_to_end(&mut answer).await;
@@ -78,7 +89,8 @@ impl Server {
     }
 
     async fn send(&self, line: &str, headers: &str, body: &str) -> Answered {
-        self.send_with_length(line, headers, body, body.len()).await
+        self.send_with_length(line, headers, body.as_bytes(), body.len())
+            .await
     }
 
     async fn dynamodb(&self, operation: &str, body: &Value) -> Answered {
@@ -123,7 +135,9 @@ async fn a_batch_that_brings_no_items_is_refused() {
     // A body that was put in after its length was set.
     let whole = batch(0..5).to_string();
     let target = "x-amz-target: DynamoDB_20120810.BatchWriteItem\r\n";
-    let answer = server.send_with_length("POST /", target, &whole, 2).await;
+    let answer = server
+        .send_with_length("POST /", target, whole.as_bytes(), 2)
+        .await;
     assert_eq!(answer.status(), "400");
     assert!(
         answer.body.contains("SerializationException"),
@@ -337,13 +351,59 @@ async fn the_function_gets_one_event_and_is_idle_when_it_asks_again() {
         "202"
     );
     assert_eq!(
-        server.observer.counts().function_answer,
-        Some(json!({"objects": []}))
+        server.observer.counts().function_answers,
+        [json!({"objects": []})]
     );
     tokio::select! {
         _ = server.send(next, "", "") => panic!("a second event came"),
         () = server.observer.function_is_idle() => {}
     }
+}
+
+#[tokio::test]
+async fn each_batch_is_an_event_and_then_the_function_is_idle() {
+    let file = NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&file, "00000011\n{\"a\":1}\n{}\n00000003\n{}\n").unwrap();
+    let server = Server::start_with(Work::Batches(file.to_path_buf()), 0, file).await;
+    let next = "GET /2018-06-01/runtime/invocation/next";
+    for (number, expected) in [
+        (1, r#"{"Records":[{"a":1},{}]}"#),
+        (2, r#"{"Records":[{}]}"#),
+    ] {
+        let event = server.send(next, "", "").await;
+        assert_eq!(event.body, expected);
+        let id = format!("lambda-runtime-aws-request-id: 00000000-0000-0000-0000-{number:012}");
+        assert!(event.head.contains(&id), "{}", event.head);
+    }
+    let no_object = server.send("GET /inbox/offers.csv", "", "").await;
+    assert_eq!(no_object.status(), "404");
+    tokio::select! {
+        _ = server.send(next, "", "") => panic!("a third event came"),
+        () = server.observer.function_is_idle() => {}
+    }
+}
+
+#[tokio::test]
+async fn the_records_of_new_objects_of_a_log_are_counted() {
+    let server = Server::start(0).await;
+    let mut expected = Digest::default();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    for record in ["{\"a\":1}", "{}"] {
+        batches::add_record(&mut expected, record);
+        gzip.write_all(format!("{record}\n").as_bytes()).unwrap();
+    }
+    let object = gzip.finish().unwrap();
+    let put = "PUT /lake/changes/table=t/1.jsonl.gz";
+    let only_new = "if-none-match: *\r\n";
+    for (body, status) in [(&object[..], "200"), (&object[..], "412"), (b"{}\n", "400")] {
+        let answer = server
+            .send_with_length(put, only_new, body, body.len())
+            .await;
+        assert_eq!(answer.status(), status, "{}", answer.body);
+    }
+    let counts = server.observer.counts();
+    assert_eq!((counts.log_records, counts.refused), (expected, 2));
+    assert_eq!(counts.uploaded_bytes, object.len() as u64);
 }
 
 #[tokio::test]

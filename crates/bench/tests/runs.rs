@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use bench::endpoint::TABLE;
+use bench::endpoint::{TABLE, Work};
 use bench::process::{DoneWhen, EndpointCommand, Run, RunError, run};
+use bench::report::Figure;
 use bench::rows::digest_of_file;
+use bench::stream::{Extent, Places, Subject, measure};
+use bench::turns::BenchError;
 use tempfile::TempDir;
 
 const ROWS: u64 = 1_010;
@@ -39,7 +42,7 @@ fn file(folder: &TempDir) -> PathBuf {
 fn endpoint(object: &Path, hand_back_percent: u8) -> EndpointCommand {
     EndpointCommand {
         program: env!("CARGO_BIN_EXE_bench-endpoint").into(),
-        object: object.to_owned(),
+        work: Work::Object(object.to_owned()),
         delay_ms: 1,
         hand_back_percent,
     }
@@ -134,4 +137,72 @@ fn a_subject_that_fails_and_a_function_that_ends_are_errors() {
             "{script}: {ended:?}"
         );
     }
+}
+
+/// The bench `stream` with one batch a case and one subject, the program `program`.
+fn stream(subject: Subject, program: &str) -> Result<Vec<Figure>, BenchError> {
+    let folder = TempDir::new().unwrap();
+    let places = Places {
+        bootstrap: program.into(),
+        endpoint: env!("CARGO_BIN_EXE_bench-endpoint").into(),
+        floor: program.into(),
+        python: program.into(),
+        peers: folder.path().into(),
+        work: folder.path().into(),
+    };
+    let extent = Extent {
+        batches: 1,
+        repeats: 1,
+        only: vec![subject],
+    };
+    measure(&extent, &places, now, &|_| {})
+}
+
+#[test]
+fn the_floor_of_the_stream_is_measured_in_every_case() {
+    let figures = stream(Subject::Floor, env!("CARGO_BIN_EXE_bench-gzip-floor")).unwrap();
+    let names: Vec<_> = figures
+        .iter()
+        .map(|figure| {
+            (
+                &*figure.bench,
+                &*figure.subject,
+                &*figure.case,
+                &*figure.metric,
+            )
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("stream", "floor", "records-1000", "cpu_seconds"),
+            ("stream", "floor", "records-1000", "peak_rss_mb"),
+            ("stream", "floor", "records-10000", "cpu_seconds"),
+            ("stream", "floor", "records-10000", "peak_rss_mb"),
+        ]
+    );
+    assert!(figures.iter().all(|figure| figure.value > 0.0));
+}
+
+#[test]
+fn a_subject_of_the_stream_that_does_not_do_its_work_is_an_error() {
+    for (subject, program, expected) in [
+        (Subject::Floor, "/bin/true", "it compressed  bytes of"),
+        (
+            Subject::Floor,
+            "/bin/false",
+            "the subject ended with exit status: 1",
+        ),
+        (
+            Subject::Transload,
+            "/bin/true",
+            "the subject ended with exit status: 0",
+        ),
+    ] {
+        let error = stream(subject, program).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with(expected), "{cause}");
+    }
+    let missing = stream(Subject::Transload, "/nowhere/bootstrap").unwrap_err();
+    assert!(matches!(missing, BenchError::Missing(_)), "{missing}");
 }

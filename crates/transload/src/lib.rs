@@ -1,9 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod change_log;
 pub mod commands;
 pub mod generate;
 pub mod ingest;
 mod output;
+mod pacer;
+pub mod replay;
+pub mod touch;
+pub mod verify_changes;
 
 use std::time::Instant;
 
@@ -35,12 +40,16 @@ const EXAMPLES: &str = "\
 Examples:
   transload generate --rows 100000 --output data.csv
   transload ingest data.csv --table offers
+  transload verify changes --bucket lake --table offers
   transload help ingest";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(commands::generate::GenerateArgs),
     Ingest(commands::ingest::IngestArgs),
+    Verify(commands::verify::VerifyArgs),
+    Replay(commands::replay::ReplayArgs),
+    Touch(commands::touch::TouchArgs),
 }
 
 impl Cli {
@@ -51,8 +60,19 @@ impl Cli {
     pub fn run(&self, surroundings: &Surroundings) -> Result<(), Error> {
         match &self.command {
             Command::Generate(args) => Ok(commands::generate::run(args, surroundings)?),
+            Command::Verify(args) => {
+                Ok(commands::verify::run(args, surroundings).map_err(Box::new)?)
+            }
             Command::Ingest(args) => {
                 commands::ingest::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Replay(args) => {
+                commands::replay::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Touch(args) => {
+                commands::touch::run(args, surroundings).map_err(Box::new)?;
                 Ok(())
             }
         }
@@ -68,6 +88,15 @@ pub enum Error {
     /// `transload ingest` failed.
     #[error(transparent)]
     Ingest(#[from] Box<commands::ingest::IngestError>),
+    /// `transload verify` failed, or found something.
+    #[error(transparent)]
+    Verify(#[from] Box<commands::verify::VerifyCommandError>),
+    /// `transload replay` failed.
+    #[error(transparent)]
+    Replay(#[from] Box<commands::replay::ReplayCommandError>),
+    /// `transload touch` failed.
+    #[error(transparent)]
+    Touch(#[from] Box<commands::touch::TouchCommandError>),
 }
 
 impl Error {
@@ -75,8 +104,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Generate(error) if error.is_usage() => 2,
+            Self::Verify(error) => error.exit_code(),
             Self::Ingest(error) if error.is_usage() => 2,
-            Self::Generate(_) | Self::Ingest(_) => 1,
+            Self::Replay(error) if error.is_usage() => 2,
+            Self::Touch(error) if error.is_usage() => 2,
+            Self::Generate(_) | Self::Ingest(_) | Self::Replay(_) | Self::Touch(_) => 1,
         }
     }
 }

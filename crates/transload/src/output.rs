@@ -182,6 +182,43 @@ impl Drop for WholeFile {
     }
 }
 
+/// Lines that appear as one file when all are there; without a line there is no file.
+#[derive(Debug)]
+pub(crate) struct LinesFile {
+    path: PathBuf,
+    file: WholeFile,
+    is_empty: bool,
+}
+
+impl LinesFile {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, OutputError> {
+        Ok(Self {
+            file: WholeFile::create(&path)?,
+            path,
+            is_empty: true,
+        })
+    }
+
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), OutputError> {
+        self.is_empty &= lines.is_empty();
+        self.file.append(lines)
+    }
+
+    /// The file, if there is one. One that was left before goes, so that it is not taken for this one.
+    pub(crate) fn finish(self) -> Result<Option<PathBuf>, OutputError> {
+        if !self.is_empty {
+            self.file.finish()?;
+            return Ok(Some(self.path));
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(OutputError::io("remove", &self.path)(error))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
 /// `data.csv` and `.partial` make `data.csv.partial`.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

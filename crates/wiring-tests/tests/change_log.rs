@@ -1,7 +1,7 @@
 //! The change log in `infra/template.yaml`: the stream, the mapping that reads it, its alarm, and the tables that show it.
 
 use lambda_support::{Environment, EnvironmentError};
-use records::changes::{Codec, SnapshotSource, hour_folder, log_folder};
+use records::changes::{COMPLETIONS, Codec, SnapshotSource, hour_folder, log_folder};
 use serde_json::{Value, json};
 use stream_writer::Config;
 use wiring_tests::template::Template;
@@ -239,7 +239,8 @@ fn the_computed_folders_are_those_that_the_log_is_written_to() {
         [
             "stream",
             SnapshotSource::Export.name(),
-            SnapshotSource::Scan.name()
+            SnapshotSource::Scan.name(),
+            COMPLETIONS
         ]
     );
     assert_eq!(

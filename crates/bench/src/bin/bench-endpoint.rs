@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bench::endpoint::{Endpoint, Settings};
+use bench::endpoint::{Endpoint, Settings, Work};
 use bench::process::Said;
 use clap::Parser;
 use tokio::sync::oneshot;
@@ -18,9 +18,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(3600);
 /// Play S3, DynamoDB, SQS and the Lambda Runtime API for one process, and count what it sends
 #[derive(Parser)]
 struct Arguments {
-    /// The file that is the object inbox/offers.csv
-    #[arg(long)]
-    object: PathBuf,
+    #[command(flatten)]
+    work: WorkArguments,
     /// How long BatchWriteItem takes to answer, in milliseconds
     #[arg(long, default_value = "0")]
     delay_ms: u64,
@@ -29,11 +28,30 @@ struct Arguments {
     hand_back_percent: u8,
 }
 
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct WorkArguments {
+    /// The file that is the object inbox/offers.csv, and of which the only event tells
+    #[arg(long)]
+    object: Option<PathBuf>,
+    /// The file of batches, of which each is an event
+    #[arg(long)]
+    batches: Option<PathBuf>,
+}
+
+impl WorkArguments {
+    fn work(self) -> Result<Work, &'static str> {
+        let object = self.object.map(Work::Object);
+        let work = object.or(self.batches.map(Work::Batches));
+        work.ok_or("expected --object or --batches")
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let endpoint = Endpoint::bind(Settings {
-        object: arguments.object,
+        work: arguments.work.work()?,
         delay: Duration::from_millis(arguments.delay_ms),
         handed_back_percent: arguments.hand_back_percent,
         deadline_ms: deadline_ms()?,

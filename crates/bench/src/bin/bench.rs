@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bench::ingest::{self, Extent, Places, Subject};
-use bench::report;
+use bench::report::{self, Figure, Goal};
+use bench::{ingest, stream};
 use clap::{Parser, Subcommand};
 
 /// Measure Transload against what else there is
@@ -21,28 +21,18 @@ struct Arguments {
 enum Bench {
     /// A CSV object into a table
     Ingest(IngestArguments),
+    /// Batches of a stream into a change log
+    Stream(StreamArguments),
 }
 
 #[derive(clap::Args)]
-struct IngestArguments {
+struct CommonArguments {
     /// Print one JSON object a line instead of tables
     #[arg(long)]
     json: bool,
-    /// Measure each case once, and leave out the 2 GB file
+    /// Measure each case once, and with less work
     #[arg(long)]
     quick: bool,
-    /// Rows of the file in the cases with a delay; the Python subjects get 100000 of them at most
-    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
-    rows: u64,
-    /// Add a case in which a tenth of the items is handed back as unprocessed
-    #[arg(long)]
-    throttled: bool,
-    /// Measure only this subject (may be given again)
-    #[arg(long, value_name = "SUBJECT")]
-    only: Vec<Subject>,
-    /// The release bootstrap of csv-ingester
-    #[arg(long, default_value = "target/lambda/csv-ingester/bootstrap")]
-    bootstrap: PathBuf,
     /// A Python that has boto3
     #[arg(long, default_value = ".venv/bench/bin/python")]
     python: PathBuf,
@@ -54,9 +44,48 @@ struct IngestArguments {
     work: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct IngestArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Rows of the file in the cases with a delay; the Python subjects get 100000 of them at most
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
+    rows: u64,
+    /// Add a case in which a tenth of the items is handed back as unprocessed
+    #[arg(long)]
+    throttled: bool,
+    /// Measure only this subject (may be given again)
+    #[arg(long, value_name = "SUBJECT")]
+    only: Vec<ingest::Subject>,
+    /// The release bootstrap of csv-ingester
+    #[arg(long, default_value = "target/lambda/csv-ingester/bootstrap")]
+    bootstrap: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct StreamArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Measure only this subject (may be given again)
+    #[arg(long, value_name = "SUBJECT")]
+    only: Vec<stream::Subject>,
+    /// The release bootstrap of stream-writer
+    #[arg(long, default_value = "target/lambda/stream-writer/bootstrap")]
+    bootstrap: PathBuf,
+}
+
+impl CommonArguments {
+    fn repeats(&self) -> u32 {
+        if self.quick { 1 } else { 3 }
+    }
+}
+
 fn main() -> ExitCode {
-    let Bench::Ingest(arguments) = Arguments::parse().bench;
-    match bench_ingest(arguments) {
+    let measured = match Arguments::parse().bench {
+        Bench::Ingest(arguments) => bench_ingest(arguments),
+        Bench::Stream(arguments) => bench_stream(arguments),
+    };
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {}", chain(error.as_ref()));
@@ -66,30 +95,62 @@ fn main() -> ExitCode {
 }
 
 fn bench_ingest(arguments: IngestArguments) -> Result<(), Box<dyn Error>> {
-    let extent = Extent {
+    let common = arguments.common;
+    let extent = ingest::Extent {
         rows: arguments.rows,
-        repeats: if arguments.quick { 1 } else { 3 },
-        with_2_gb: !arguments.quick,
+        repeats: common.repeats(),
+        with_2_gb: !common.quick,
         with_throttling: arguments.throttled,
         only: arguments.only,
     };
-    let own = std::env::current_exe()?;
-    let places = Places {
+    let places = ingest::Places {
         bootstrap: arguments.bootstrap,
-        generator: own.with_file_name("transload"),
-        endpoint: own.with_file_name("bench-endpoint"),
-        bare_sdk: own.with_file_name("bench-bare-sdk"),
-        python: arguments.python,
-        peers: arguments.peers,
-        work: arguments.work,
+        generator: beside("transload")?,
+        endpoint: beside("bench-endpoint")?,
+        bare_sdk: beside("bench-bare-sdk")?,
+        python: common.python,
+        peers: common.peers,
+        work: common.work,
     };
-    let figures = ingest::measure(&extent, &places, now, &|line| eprintln!("bench: {line}"))?;
-    let text = match arguments.json {
-        true => report::json_lines(&figures),
+    let figures = ingest::measure(&extent, &places, now, &tell)?;
+    print(common.json, &figures, &ingest::goals(&figures))
+}
+
+fn bench_stream(arguments: StreamArguments) -> Result<(), Box<dyn Error>> {
+    let common = arguments.common;
+    let extent = stream::Extent {
+        batches: if common.quick { 20 } else { 60 },
+        repeats: common.repeats(),
+        only: arguments.only,
+    };
+    let places = stream::Places {
+        bootstrap: arguments.bootstrap,
+        endpoint: beside("bench-endpoint")?,
+        floor: beside("bench-gzip-floor")?,
+        python: common.python,
+        peers: common.peers,
+        work: common.work,
+    };
+    let figures = stream::measure(&extent, &places, now, &tell)?;
+    print(common.json, &figures, &stream::goals(&figures))
+}
+
+/// A program that comes out of the same build as this one.
+fn beside(name: &str) -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+fn tell(line: &str) {
+    eprintln!("bench: {line}");
+}
+
+fn print(json: bool, figures: &[Figure], goals: &[Goal]) -> Result<(), Box<dyn Error>> {
+    let text = match json {
+        true => report::json_lines(figures),
         false => format!(
             "\n{}\n{}",
-            report::table(&figures),
-            report::goal_table(&ingest::goals(&figures))
+            report::table(figures),
+            report::goal_table(goals)
         ),
     };
     io::stdout().lock().write_all(text.as_bytes())?;

@@ -1,4 +1,6 @@
-//! The Lambda Runtime API: one event, its answer, and then no other event ever comes.
+//! The Lambda Runtime API: the events of the work and their answers, and then no other event ever comes.
+
+use std::io;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
@@ -7,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::s3::StoredObject;
-use super::{INBOX_BUCKET, OBJECT_KEY, Shared};
+use super::{INBOX_BUCKET, OBJECT_KEY, Shared, State};
+use crate::stream::batches::{self, read_batch};
 
 pub(super) const PREFIX: &str = "/2018-06-01/runtime/";
 const JSON: &str = "application/json";
@@ -23,7 +26,7 @@ where
     let body = request.into_body().collect().await?.to_bytes();
     let said = serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body).into_owned()));
-    shared.state().counts.function_answer = Some(said);
+    shared.state().counts.function_answers.push(said);
     Ok(Answer::new(
         StatusCode::ACCEPTED,
         JSON,
@@ -32,15 +35,31 @@ where
 }
 
 async fn next_event(shared: &Shared) -> Answer {
-    let is_given = std::mem::replace(&mut shared.state().event_is_given, true);
-    if is_given {
-        shared.function_is_idle.notify_one();
-        std::future::pending::<()>().await;
-    }
-    Answer::new(StatusCode::OK, JSON, event(&shared.object).to_string())
+    let (event, number) = {
+        let mut state = shared.state();
+        (
+            event(shared.object.as_ref(), &mut state),
+            state.events_given,
+        )
+    };
+    let event = match event {
+        Ok(Some(event)) => event,
+        Ok(None) => {
+            shared.function_is_idle.notify_one();
+            std::future::pending().await
+        }
+        Err(error) => {
+            return Answer::xml_error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalError",
+                &format!("the file of batches cannot be read: {error}"),
+            );
+        }
+    };
+    Answer::new(StatusCode::OK, JSON, event)
         .header(
             "lambda-runtime-aws-request-id",
-            "00000000-0000-0000-0000-000000000001",
+            &format!("00000000-0000-0000-0000-{number:012}"),
         )
         .header(
             "lambda-runtime-deadline-ms",
@@ -48,13 +67,29 @@ async fn next_event(shared: &Shared) -> Answer {
         )
         .header(
             "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:us-east-1:000000000000:function:csv-ingester",
+            "arn:aws:lambda:us-east-1:000000000000:function:bench",
         )
+}
+
+/// The next event, if there is one.
+fn event(object: Option<&StoredObject>, state: &mut State) -> io::Result<Option<Vec<u8>>> {
+    let event = match (object, &mut state.batches) {
+        (Some(object), _) if state.events_given == 0 => {
+            Some(notification(object).to_string().into_bytes())
+        }
+        (None, Some(file)) => {
+            let mut lines = Vec::new();
+            read_batch(file, &mut lines)?.then(|| batches::event(&lines))
+        }
+        _ => None,
+    };
+    state.events_given += u64::from(event.is_some());
+    Ok(event)
 }
 
 /// The notification that S3 sends for the object.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
-fn event(object: &StoredObject) -> Value {
+fn notification(object: &StoredObject) -> Value {
     json!({"Records": [{
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

@@ -4,8 +4,11 @@
 mod answer;
 mod dynamodb;
 mod invocation;
+mod log;
 mod s3;
 
+use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,23 +32,32 @@ use answer::{Answer, AnswerBody};
 pub const TABLE: &str = "offers";
 /// The ledger, a table with the keys `job` and `part` and the index `open-jobs`.
 pub const LEDGER_TABLE: &str = "ledger";
-/// The bucket that holds the one object there is.
+/// The bucket that holds the one object there may be.
 pub const INBOX_BUCKET: &str = "inbox";
 /// Key of that object.
 pub const OBJECT_KEY: &str = "offers.csv";
-/// A bucket that takes everything and keeps nothing.
+/// A bucket that takes everything and keeps nothing but the names of a change log's objects.
 pub const LAKE_BUCKET: &str = "lake";
+
+/// What there is to do for the one process.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// The file that is the object `inbox/offers.csv`, and of which the only event tells.
+    Object(PathBuf),
+    /// A file of [`crate::stream::batches`], of which each batch is an event.
+    Batches(PathBuf),
+}
 
 /// What the endpoint is to do.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The file that is the object `inbox/offers.csv`.
-    pub object: PathBuf,
+    /// What it gives to the function.
+    pub work: Work,
     /// How long BatchWriteItem takes to answer.
     pub delay: Duration,
     /// Percentage of the items that are handed back as unprocessed; below 100.
     pub handed_back_percent: u8,
-    /// Deadline of the invocation, in milliseconds since 1970.
+    /// Deadline of every invocation, in milliseconds since 1970.
     pub deadline_ms: u64,
 }
 
@@ -64,6 +76,8 @@ pub struct Counts {
     pub uploaded_bytes: u64,
     /// Lines of finished uploads under `json-copy/` in the lake.
     pub backup_lines: u64,
+    /// Records in new objects of a change log, under `changes/` in the lake.
+    pub log_records: Digest,
     /// Rows written to the ledger.
     pub ledger_writes: u64,
     /// Messages sent to a queue.
@@ -72,8 +86,22 @@ pub struct Counts {
     pub refused: u64,
     /// The last such answer.
     pub last_refusal: Option<String>,
-    /// What the function answered to its event, or said when it failed.
-    pub function_answer: Option<Value>,
+    /// What the function answered to each event, or said when it failed.
+    pub function_answers: Vec<Value>,
+}
+
+impl Counts {
+    /// A fault of the run with what may have led to it.
+    pub fn explain(&self, fault: &str) -> String {
+        format!(
+            "{fault} ({} requests were refused, the last with {}; the function said {})",
+            self.refused,
+            self.last_refusal.as_deref().unwrap_or("nothing"),
+            self.function_answers
+                .last()
+                .map_or("nothing".to_owned(), ToString::to_string),
+        )
+    }
 }
 
 /// The server, bound to a free port.
@@ -90,7 +118,7 @@ pub struct Observer(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    object: s3::StoredObject,
+    object: Option<s3::StoredObject>,
     state: Mutex<State>,
     function_is_idle: Notify,
 }
@@ -101,21 +129,29 @@ struct State {
     percent_to_hand_back: u32,
     ledger: dynamodb::LedgerRows,
     uploads: s3::Uploads,
-    event_is_given: bool,
+    log_keys: HashSet<String>,
+    batches: Option<File>,
+    events_given: u64,
 }
 
 impl Endpoint {
     /// Binds a free port on 127.0.0.1.
     ///
     /// # Errors
-    /// If there is no port, or the object's file cannot be read.
+    /// If there is no port, or the file to work on cannot be read.
     pub async fn bind(settings: Settings) -> io::Result<Self> {
-        let object = s3::StoredObject::of_file(&settings.object)?;
+        let (object, batches) = match &settings.work {
+            Work::Object(file) => (Some(s3::StoredObject::of_file(file)?), None),
+            Work::Batches(file) => (None, Some(File::open(file)?)),
+        };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let shared = Shared {
             settings,
             object,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                batches,
+                ..State::default()
+            }),
             function_is_idle: Notify::new(),
         };
         Ok(Self {
@@ -156,7 +192,7 @@ impl Observer {
         self.0.state().counts.clone()
     }
 
-    /// Waits until the function has answered its event and asks for the next one.
+    /// Waits until the function has answered its last event and asks for the next one.
     pub async fn function_is_idle(&self) {
         self.0.function_is_idle.notified().await;
     }

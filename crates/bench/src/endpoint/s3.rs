@@ -11,7 +11,7 @@ use hyper::header::{HeaderMap, IF_MATCH, RANGE};
 use hyper::{Method, Request, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared};
+use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log};
 
 const BACKUP_PREFIX: &str = "json-copy/";
 
@@ -73,6 +73,9 @@ where
         (method @ (Method::GET | Method::HEAD), INBOX_BUCKET | LAKE_BUCKET) => {
             Ok(read(&method, bucket, key, &head.uri, &head.headers, shared))
         }
+        (Method::PUT, LAKE_BUCKET) if key.starts_with(log::PREFIX) => {
+            log::put(key, &head.headers, body, shared).await
+        }
         (Method::PUT, LAKE_BUCKET) => put(key, &head.uri, &head.headers, body, shared).await,
         (Method::POST, LAKE_BUCKET) => {
             body.collect().await?;
@@ -106,14 +109,14 @@ fn read(
     headers: &HeaderMap,
     shared: &Shared,
 ) -> Answer {
-    let object = &shared.object;
-    if (bucket, key) != (INBOX_BUCKET, OBJECT_KEY) {
+    let object = shared.object.as_ref();
+    let Some(object) = object.filter(|_| (bucket, key) == (INBOX_BUCKET, OBJECT_KEY)) else {
         return Answer::xml_error(
             StatusCode::NOT_FOUND,
             "NoSuchKey",
             "there is no such object",
         );
-    }
+    };
     if parameter(uri, "versionId").is_some_and(|version| version != StoredObject::VERSION) {
         return Answer::xml_error(
             StatusCode::NOT_FOUND,

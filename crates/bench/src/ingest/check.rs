@@ -19,23 +19,15 @@ pub(super) fn check(subject: Subject, expected: Digest, counts: &Counts) -> Resu
     };
     match faults {
         None => Ok(()),
-        Some(fault) => Err(format!(
-            "{fault} ({} requests were refused, the last with {}; the function said {})",
-            counts.refused,
-            counts.last_refusal.as_deref().unwrap_or("nothing"),
-            counts
-                .function_answer
-                .as_ref()
-                .map_or("nothing".to_owned(), ToString::to_string),
-        )),
+        Some(fault) => Err(counts.explain(&fault)),
     }
 }
 
 /// What is missing of a run with everything on.
 fn transload_fault(rows: u64, counts: &Counts) -> Option<String> {
     let outcome = counts
-        .function_answer
-        .as_ref()
+        .function_answers
+        .last()
         .and_then(|answer| answer.pointer("/objects/0/outcome"));
     if outcome.is_none_or(|outcome| outcome != "COMPLETED") {
         return Some("the function did not say COMPLETED".to_owned());
@@ -70,7 +62,7 @@ mod tests {
             written: expected(),
             backup_lines: 1,
             ledger_writes: 3,
-            function_answer: Some(json!({"objects": [{"outcome": "COMPLETED"}]})),
+            function_answers: vec![json!({"objects": [{"outcome": "COMPLETED"}]})],
             ..Counts::default()
         }
     }
@@ -84,7 +76,7 @@ mod tests {
             ("backup", |counts| counts.backup_lines = 0),
             ("ledger", |counts| counts.ledger_writes = 0),
             ("failure queue", |counts| counts.messages = 1),
-            ("COMPLETED", |counts| counts.function_answer = None),
+            ("COMPLETED", |counts| counts.function_answers.clear()),
         ];
         for (word, spoil) in spoilt {
             let mut counts = complete();

@@ -1,8 +1,9 @@
 //! What there is to reach.
 
 use super::subject::Subject;
-use super::{CPU, PEAK, RATE, SIZE_2_GB, SIZE_100_MB};
+use super::{CPU, RATE, SIZE_2_GB, SIZE_100_MB};
 use crate::report::{Figure, Goal, Limit, value_of};
+use crate::turns::PEAK;
 
 /// What is to be reached, and what was.
 pub fn goals(figures: &[Figure]) -> Vec<Goal> {

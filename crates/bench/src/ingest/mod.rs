@@ -12,9 +12,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::digest::Digest;
-use crate::process::{EndpointCommand, Run, run};
+use crate::endpoint::Work;
+use crate::process::{EndpointCommand, Run};
 use crate::report::Figure;
 use crate::rows::digest_of_file;
+use crate::turns::{BenchError, PEAK, Task, figure, least, most_memory_mb, take_turns};
 use check::check;
 use extent::Case;
 
@@ -25,34 +27,11 @@ pub use subject::{Places, Subject};
 const NAME: &str = "ingest";
 const CPU: &str = "cpu_seconds_per_million_rows";
 const RATE: &str = "rows_per_second";
-const PEAK: &str = "peak_rss_mb";
 const SIZE_100_MB: &str = "size-100mb";
 const SIZE_2_GB: &str = "size-2gb";
 
 /// Rows that the Python subjects get at most: a million would take them ten minutes.
 const PEER_ROWS: u64 = 100_000;
-
-/// Why the bench says nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// Something is missing that has to be built first.
-    #[error("{} is not there: run scripts/bench, which builds what is needed", .0.display())]
-    Missing(PathBuf),
-    /// No file to load could be made.
-    #[error("cannot make {}", .0.display())]
-    File(PathBuf, #[source] Box<dyn Error>),
-    /// A run failed.
-    #[error("{subject} in {case} failed")]
-    Run {
-        /// Who.
-        subject: &'static str,
-        /// In which case.
-        case: &'static str,
-        /// Why.
-        #[source]
-        error: Box<dyn Error>,
-    },
-}
 
 /// A file to load and what must come of it.
 struct Input {
@@ -73,32 +52,18 @@ pub fn measure(
     let mut figures = Vec::new();
     for case in extent.cases() {
         let subjects = extent.subjects(&case);
-        let mut runs: Vec<Vec<Run>> = vec![Vec::new(); subjects.len()];
         let inputs = inputs(&case, &subjects, places, tell)?;
-        // Subjects take turns, so that whatever else the machine does hits them alike.
-        for repeat in 0..extent.repeats {
-            for (at, subject) in subjects.iter().enumerate() {
-                if repeat >= extent.repeats(&case, *subject) {
-                    continue;
-                }
-                let input = &inputs[at];
-                tell(&format!(
-                    "{}, {}: {} rows",
-                    case.name,
-                    subject.name(),
-                    input.expected.items
-                ));
-                runs[at].push(one_run(*subject, &case, input, places, now)?);
-            }
-        }
-        for ((subject, input), runs) in subjects.iter().zip(&inputs).zip(&runs) {
-            figures.extend(figures_of(
-                *subject,
-                &case,
-                input.expected.items,
-                runs,
-                tell,
-            ));
+        let tasks: Vec<_> = subjects
+            .iter()
+            .zip(&inputs)
+            .map(|(subject, input)| {
+                let repeats = extent.repeats(&case, *subject);
+                task(*subject, &case, input, repeats, places)
+            })
+            .collect();
+        let runs = take_turns(&tasks, now, tell)?;
+        for ((task, input), runs) in tasks.iter().zip(&inputs).zip(&runs) {
+            figures.extend(figures_of(task, input.expected.items, runs, tell));
         }
     }
     Ok(figures)
@@ -163,70 +128,45 @@ fn generate(rows: u64, path: &Path, generator: &Path) -> io::Result<()> {
     }
 }
 
-fn one_run(
+fn task<'a>(
     subject: Subject,
     case: &Case,
-    input: &Input,
-    places: &Places,
-    now: fn() -> Instant,
-) -> Result<Run, BenchError> {
-    let failed = |error: Box<dyn Error>| BenchError::Run {
+    input: &'a Input,
+    repeats: u32,
+    places: &'a Places,
+) -> Task<'a> {
+    Task {
         subject: subject.name(),
         case: case.name,
-        error,
-    };
-    let endpoint = EndpointCommand {
-        program: places.endpoint.clone(),
-        object: input.path.clone(),
-        delay_ms: case.delay_ms,
-        hand_back_percent: case.hand_back_percent,
-    };
-    let program = subject.program(places);
-    if !program.exists() {
-        return Err(BenchError::Missing(program.to_owned()));
+        amount: format!("{} rows", input.expected.items),
+        repeats,
+        endpoint: EndpointCommand {
+            program: places.endpoint.clone(),
+            work: Work::Object(input.path.clone()),
+            delay_ms: case.delay_ms,
+            hand_back_percent: case.hand_back_percent,
+        },
+        program: subject.program(places).to_owned(),
+        command: Box::new(move |address| subject.command(address, &input.path, places)),
+        done_when: subject.done_when(),
+        log: places.work.join(format!("{}.log", subject.name())),
+        check: Box::new(move |run| check(subject, input.expected, &run.counts)),
     }
-    let log = places.work.join(format!("{}.log", subject.name()));
-    let command = |address: &str| subject.command(address, &input.path, places);
-    let run = run(&endpoint, command, subject.done_when(), &log, now)
-        .map_err(|error| failed(error.into()))?;
-    check(subject, input.expected, &run.counts).map_err(|fault| failed(fault.into()))?;
-    Ok(run)
 }
 
 /// The least CPU, the most rows a second and the most memory of all runs.
-fn figures_of(
-    subject: Subject,
-    case: &Case,
-    rows: u64,
-    runs: &[Run],
-    tell: &dyn Fn(&str),
-) -> Vec<Figure> {
+fn figures_of(task: &Task<'_>, rows: u64, runs: &[Run], tell: &dyn Fn(&str)) -> Vec<Figure> {
     let millions = rows as f64 / 1e6;
-    let least =
-        |values: &dyn Fn(&Run) -> f64| runs.iter().map(values).fold(f64::INFINITY, f64::min);
-    let cpu = least(&|run| run.subject.cpu.as_secs_f64() / millions);
-    let wall = least(&|run| run.wall.as_secs_f64());
-    let peak = runs
-        .iter()
-        .map(|run| run.subject.peak_rss_bytes)
-        .max()
-        .unwrap_or(0);
-    let endpoint_cpu = least(&|run| run.endpoint.cpu.as_secs_f64() / millions);
+    let cpu = least(runs, |run| run.subject.cpu.as_secs_f64() / millions);
+    let wall = least(runs, |run| run.wall.as_secs_f64());
+    let endpoint_cpu = least(runs, |run| run.endpoint.cpu.as_secs_f64() / millions);
     tell(&format!(
         "{}, {}: {wall:.1} s; the endpoint used {endpoint_cpu:.2} CPU-s per million rows",
-        case.name,
-        subject.name()
+        task.case, task.subject
     ));
-    let figure = |metric: &str, value: f64| Figure {
-        bench: NAME.to_owned(),
-        subject: subject.name().to_owned(),
-        case: case.name.to_owned(),
-        metric: metric.to_owned(),
-        value: (value * 1000.0).round() / 1000.0,
-    };
     vec![
-        figure(CPU, cpu),
-        figure(RATE, rows as f64 / wall),
-        figure(PEAK, peak as f64 / 1e6),
+        figure(NAME, task, CPU, cpu),
+        figure(NAME, task, RATE, rows as f64 / wall),
+        figure(NAME, task, PEAK, most_memory_mb(runs)),
     ]
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::endpoint::{INBOX_BUCKET, LAKE_BUCKET, LEDGER_TABLE, OBJECT_KEY, TABLE};
+use crate::endpoint::{INBOX_BUCKET, LEDGER_TABLE, OBJECT_KEY, TABLE};
 use crate::process::DoneWhen;
+use crate::turns::{as_function, subject_command};
 
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,31 +60,16 @@ impl Subject {
         }
     }
 
-    /// How it is started against the endpoint at `address`, with nothing of this process's environment.
+    /// How it is started against the endpoint at `address`.
     pub(super) fn command(self, address: &str, object: &Path, places: &Places) -> Command {
         let url = format!("http://{address}");
-        let mut command = Command::new(self.program(places));
-        command
-            .env_clear()
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL", &url)
-            .env("TABLE_NAME", TABLE);
+        let mut command = subject_command(self.program(places), address);
         match self {
             Self::Transload => {
+                as_function(&mut command, "csv-ingester", address);
                 command
                     .env("LEDGER_TABLE", LEDGER_TABLE)
-                    .env("LAKE_BUCKET", LAKE_BUCKET)
-                    .env("FAILURE_QUEUE_URL", format!("{url}/000000000000/failures"))
-                    .env("AWS_LAMBDA_RUNTIME_API", address)
-                    .env("AWS_LAMBDA_FUNCTION_NAME", "csv-ingester")
-                    .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-                    .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
-                    .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/csv-ingester")
-                    .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench");
+                    .env("FAILURE_QUEUE_URL", format!("{url}/000000000000/failures"));
             }
             Self::BareSdk => {
                 command

@@ -12,6 +12,6 @@ pub use line::{
 };
 pub use merge::{KeyState, Merge, MergeRule, Rank, SETTLED_SECONDS, Step};
 pub use place::{
-    MAX_EVENT_ID_BYTES, completion_object, hour_folder, is_completion, log_folder,
-    set_aside_folder, set_aside_object, stream_object,
+    COMPLETIONS, MAX_EVENT_ID_BYTES, completion_object, hour_folder, log_folder, set_aside_folder,
+    set_aside_object, stream_object,
 };

@@ -9,10 +9,11 @@ use super::line::{SnapshotSource, StreamRecord};
 /// Bytes that an event id may have; AWS's have 32. The rest of a name stays below 450, so a name stays below 900.
 pub const MAX_EVENT_ID_BYTES: usize = 200;
 
+/// The source of the objects of [`completion_object`].
+pub const COMPLETIONS: &str = "complete";
+
 /// The last second of the year 9998: a day's name has four digits for the year, and the last day of 9999 is no time everywhere.
 pub(super) const MAX_SECONDS: u64 = 253_370_764_799;
-
-const COMPLETION: &str = "complete-";
 
 /// `changes/table=offers/`: all of a table's log.
 pub fn log_folder(table: &str) -> String {
@@ -21,7 +22,7 @@ pub fn log_folder(table: &str) -> String {
 
 /// `changes/table=offers/source=stream/dt=2026-01-14/hour=10/`: what happened in one hour (UTC).
 ///
-/// `source` is `stream`, `export` or `scan`; `seconds` count from 1970 and lie before the year 9999.
+/// `source` is `stream`, `export`, `scan` or [`COMPLETIONS`]; `seconds` count from 1970 and lie before the year 9999.
 pub fn hour_folder(table: &str, source: &str, seconds: u64) -> String {
     let time = i64::try_from(seconds.min(MAX_SECONDS))
         .ok()
@@ -48,18 +49,13 @@ pub fn stream_object(table: &str, first: &StreamRecord<'_>, codec: Codec) -> Str
 }
 
 /// The object that says that a snapshot or a repair is complete. `id` tells it from others of the same second: the export's
-/// id, say.
+/// id, say. These objects lie apart, so that whoever looks for them need not look through the snapshots' rows.
 pub fn completion_object(table: &str, source: SnapshotSource, seconds: u64, id: &str) -> String {
     format!(
-        "{}{COMPLETION}{id}.jsonl",
-        hour_folder(table, source.name(), seconds)
+        "{}{}-{id}.jsonl",
+        hour_folder(table, COMPLETIONS, seconds),
+        source.name()
     )
-}
-
-/// Whether an object of the log is one of [`completion_object`].
-pub fn is_completion(key: &str) -> bool {
-    let name = key.rsplit('/').next().unwrap_or(key);
-    name.starts_with(COMPLETION)
 }
 
 /// `unprocessed/changes/table=offers/`: the records that could not be placed.
@@ -94,13 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn a_completion_is_known_by_its_name() {
+    fn completions_lie_apart() {
         let key = completion_object("offers", SnapshotSource::Export, 1_768_386_096, "01790-b");
         assert_eq!(
             key,
-            "changes/table=offers/source=export/dt=2026-01-14/hour=10/complete-01790-b.jsonl"
+            "changes/table=offers/source=complete/dt=2026-01-14/hour=10/export-01790-b.jsonl"
         );
-        assert!(is_completion(&key));
-        assert!(!is_completion("changes/table=complete-x/y.jsonl.gz"));
     }
 }

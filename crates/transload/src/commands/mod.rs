@@ -1,4 +1,18 @@
 //! One module a command: its arguments, what it prints and how it fails.
 
+mod endpoint;
 pub mod generate;
 pub mod ingest;
+pub mod replay;
+pub mod touch;
+
+use std::io::{self, Write};
+
+/// Prints a result; a reader that has enough is no error.
+fn print_line(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+pub mod verify;

@@ -1,51 +1,12 @@
 //! Backup and rejects as files beside the input.
 
 use std::cell::Cell;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use csv_ingester::{RecordedRun, Recorder, RowCounts};
 
-use crate::output::{OutputError, WholeFile, with_suffix};
-
-/// Lines that appear as one file when the load has ended; without a line there is no file.
-#[derive(Debug)]
-struct LinesFile {
-    path: PathBuf,
-    file: WholeFile,
-    is_empty: bool,
-}
-
-impl LinesFile {
-    fn create(path: PathBuf) -> Result<Self, OutputError> {
-        Ok(Self {
-            file: WholeFile::create(&path)?,
-            path,
-            is_empty: true,
-        })
-    }
-
-    fn append(&mut self, lines: &[u8]) -> Result<(), OutputError> {
-        self.is_empty &= lines.is_empty();
-        self.file.append(lines)
-    }
-
-    /// The file, if there is one. One that an earlier load left goes, so that it is not taken for this one's.
-    fn finish(self) -> Result<Option<PathBuf>, OutputError> {
-        if !self.is_empty {
-            self.file.finish()?;
-            return Ok(Some(self.path));
-        }
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(OutputError::io("remove", &self.path)(error))
-            }
-            _ => Ok(None),
-        }
-    }
-}
+use crate::output::{LinesFile, OutputError, with_suffix};
 
 /// The files that a load has left beside its input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ mod bar;
 mod outcome;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -15,6 +15,8 @@ use storage::{StorageError, SystemClock};
 use bar::Bar;
 use outcome::Outcome;
 
+use super::endpoint::{self, UnusableEndpoint};
+use super::print_line;
 use crate::Surroundings;
 use crate::ingest::{Load, LoadError, LocalFile, LocalFileError, ingest_file};
 
@@ -39,7 +41,7 @@ pub struct IngestArgs {
     mapping: Option<PathBuf>,
 
     /// Where DynamoDB is, such as http://127.0.0.1:4566 [default: AWS_ENDPOINT_URL, else AWS in the region that is set]
-    #[arg(long, value_name = "URL", value_parser = parse_endpoint)]
+    #[arg(long, value_name = "URL", value_parser = endpoint::parse)]
     endpoint_url: Option<String>,
 
     /// Print the result as one line of JSON
@@ -56,18 +58,6 @@ Examples:
   transload ingest data.csv --table offers
   transload ingest flights.csv.gz --table flights --mapping flights-mapping.json
   transload ingest data.csv --table offers --endpoint-url http://127.0.0.1:4566 --json";
-
-fn parse_endpoint(text: &str) -> Result<String, String> {
-    let host = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
-            Ok(text.to_owned())
-        }
-        _ => Err("expected an address such as http://127.0.0.1:4566".to_owned()),
-    }
-}
 
 /// Why a file was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +82,8 @@ pub enum IngestError {
         source: MappingError,
     },
     /// The environment names an unusable endpoint.
-    #[error(
-        "AWS_ENDPOINT_URL {0:?} cannot be used: expected an address such as http://127.0.0.1:4566"
-    )]
-    Endpoint(String),
+    #[error(transparent)]
+    Endpoint(#[from] UnusableEndpoint),
     /// The runtime could not be started.
     #[error("cannot start")]
     Runtime(#[source] io::Error),
@@ -140,7 +128,7 @@ impl IngestError {
 pub fn run(args: &IngestArgs, surroundings: &Surroundings) -> Result<(), IngestError> {
     let input = LocalFile::open(&args.file)?;
     let mapping = row_mapping(args.mapping.as_deref())?;
-    let endpoint = endpoint(args, surroundings)?;
+    let endpoint = endpoint::choose(args.endpoint_url.as_deref(), surroundings)?;
     let load = Load {
         input: &input,
         table: &args.table,
@@ -194,49 +182,11 @@ fn row_mapping(path: Option<&Path>) -> Result<RowMapping, IngestError> {
     })
 }
 
-fn endpoint(args: &IngestArgs, surroundings: &Surroundings) -> Result<Option<String>, IngestError> {
-    let named = match (&args.endpoint_url, &surroundings.endpoint_url) {
-        (Some(url), _) => return Ok(Some(url.clone())),
-        (None, named) => named.as_deref(),
-    };
-    named
-        .map(|url| parse_endpoint(url).map_err(|_| IngestError::Endpoint(url.to_owned())))
-        .transpose()
-}
-
 fn print(outcome: &Outcome<'_>) -> Result<(), IngestError> {
     let text = if outcome.args.json {
         outcome.json()
     } else {
         outcome.text()
     };
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(IngestError::Stdout(error)),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_an_address_with_its_scheme() {
-        for good in [
-            "http://127.0.0.1:4566",
-            "https://dynamodb.eu-west-1.amazonaws.com",
-        ] {
-            assert_eq!(parse_endpoint(good).as_deref(), Ok(good));
-        }
-        for bad in [
-            "",
-            "127.0.0.1:4566",
-            "localhost",
-            "http://",
-            "ftp://x",
-            "http://a b",
-        ] {
-            assert!(parse_endpoint(bad).is_err(), "{bad}");
-        }
-    }
+    print_line(&text).map_err(IngestError::Stdout)
 }

@@ -1,0 +1,208 @@
+//! What the event source mapping gave up: objects of its on-failure destination, which hold their events whole.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use records::changes::{StreamRecord, set_aside_object};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use storage::{ListedObject, ObjectStore, StorageError, Timestamp};
+
+use super::digest::{Fingerprint, of_event};
+use super::finding::Finding;
+use super::whole;
+use crate::change_log::{HOUR_SECONDS, Log};
+
+/// Objects that are read at a time: each may take some 40 MB.
+const OBJECTS_AT_A_TIME: usize = 2;
+/// An event has at most 6 MB (Lambda's limit of a payload), which in a JSON text may take six bytes for one.
+const MAX_BYTES: usize = 40 * 1024 * 1024;
+
+/// An object of the destination that has to do with the table and the range.
+struct Failure {
+    key: String,
+    written: Timestamp,
+    function: Option<String>,
+    /// Hours of the range that it has records of.
+    hours: BTreeSet<u64>,
+    /// Records of the range.
+    records: u64,
+    /// Those that are not in the log, as far as it has been compared.
+    missing: u64,
+}
+
+/// The objects of the destination.
+pub(super) struct Failures {
+    known: Vec<Failure>,
+    unread: Vec<Finding>,
+}
+
+/// What such an object says.
+struct Batch {
+    function: Option<String>,
+    /// Event ids and seconds of the records that have a place.
+    placed: Vec<(Fingerprint, u64)>,
+    /// Names that the others would have been set aside by.
+    unplaced: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawFailure {
+    #[serde(rename = "requestContext")]
+    context: Option<RawContext>,
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: Option<RawBatch>,
+    payload: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawContext {
+    #[serde(rename = "functionArn")]
+    function: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawBatch {
+    #[serde(rename = "streamArn")]
+    stream: String,
+}
+
+#[derive(Deserialize)]
+struct RawEvent<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<&'a RawValue>,
+}
+
+/// Reads the destination. `set_aside` are the keys of all records that were set aside.
+pub(super) async fn find<O: ObjectStore + 'static>(
+    log: &Log<O>,
+    prefix: &str,
+    hours: &Range<u64>,
+    set_aside: &BTreeSet<String>,
+) -> Result<Failures, StorageError> {
+    let listed = log.store().list(log.bucket(), prefix).await?;
+    // What was given up had happened before, and two clocks may be a little apart.
+    let late_enough =
+        |object: &&ListedObject| object.modified.0 / 1_000 / HOUR_SECONDS + 1 >= hours.start;
+    let mut read = stream::iter(listed.iter().filter(late_enough))
+        .map(|object| async move { Ok::<_, StorageError>((object, read(log, &object.key).await?)) })
+        .buffered(OBJECTS_AT_A_TIME);
+    let mut failures = Failures {
+        known: Vec::new(),
+        unread: Vec::new(),
+    };
+    while let Some((object, batch)) = read.try_next().await? {
+        match batch {
+            Ok(None) => {}
+            Ok(Some(batch)) => {
+                let of_range = || {
+                    let hours_of = batch.placed.iter().map(|(_, at)| at / HOUR_SECONDS);
+                    hours_of.filter(|hour| hours.contains(hour))
+                };
+                let not_aside = |name: &&String| !set_aside.contains(*name);
+                let lost = batch.unplaced.iter().filter(not_aside).count() as u64;
+                failures.known.push(Failure {
+                    key: object.key.clone(),
+                    written: object.modified,
+                    hours: of_range().collect(),
+                    records: of_range().count() as u64 + lost,
+                    missing: lost,
+                    function: batch.function,
+                });
+            }
+            Err(reason) => failures.unread.push(Finding::FailureUnread {
+                key: object.key.clone(),
+                reason,
+            }),
+        }
+    }
+    Ok(failures)
+}
+
+impl Failures {
+    /// Compares an hour of the log, by the event ids that it has.
+    pub(super) async fn compare<O: ObjectStore + 'static>(
+        &mut self,
+        log: &Log<O>,
+        hour: u64,
+        events: &HashSet<Fingerprint>,
+    ) -> Result<(), StorageError> {
+        // Objects are read again for each of their hours: an outage may leave more of them than memory can hold.
+        for failure in &mut self.known {
+            if !failure.hours.contains(&hour) {
+                continue;
+            }
+            if let Ok(Some(batch)) = read(log, &failure.key).await? {
+                let of_hour = batch
+                    .placed
+                    .iter()
+                    .filter(|(_, at)| at / HOUR_SECONDS == hour);
+                failure.missing += of_hour.filter(|(id, _)| !events.contains(id)).count() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let missing = self.known.into_iter().filter(|failure| failure.missing > 0);
+        let missing = missing.map(|failure| Finding::NotInLog {
+            key: failure.key,
+            written: failure.written,
+            function: failure.function,
+            records: failure.records,
+            missing: failure.missing,
+        });
+        missing.chain(self.unread).collect()
+    }
+}
+
+/// Nothing for an object of another table, or of something that is no stream.
+async fn read<O: ObjectStore + 'static>(
+    log: &Log<O>,
+    key: &str,
+) -> Result<Result<Option<Batch>, String>, StorageError> {
+    let content = whole(log.store(), log.bucket(), key, MAX_BYTES).await?;
+    Ok(parse(&content, log.table()))
+}
+
+fn parse(content: &[u8], table: &str) -> Result<Option<Batch>, String> {
+    let raw: RawFailure = serde_json::from_slice(content).map_err(|error| {
+        format!(
+            "it cannot be read ({error}): expected the JSON object of an on-failure destination"
+        )
+    })?;
+    let of_table = format!(":table/{table}/stream/");
+    if !raw
+        .batch
+        .is_some_and(|batch| batch.stream.contains(&of_table))
+    {
+        return Ok(None);
+    }
+    let payload = raw
+        .payload
+        .ok_or("it has no payload: expected the event as text, as a destination in S3 has it")?;
+    let event: RawEvent<'_> = serde_json::from_str(&payload).map_err(|error| {
+        format!("its payload cannot be read ({error}): expected an object with Records")
+    })?;
+    let mut batch = Batch {
+        function: raw.context.and_then(|context| context.function),
+        placed: Vec::new(),
+        unplaced: Vec::new(),
+    };
+    for raw in event.records {
+        match StreamRecord::parse(raw.get()) {
+            Ok(record) if record.table == table => {
+                let place = (of_event(&record.event_id), record.seconds);
+                batch.placed.push(place);
+            }
+            _ => {
+                let hash = Sha256::digest(raw.get());
+                let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                batch.unplaced.push(set_aside_object(table, &hash));
+            }
+        }
+    }
+    Ok(Some(batch))
+}
