@@ -11,12 +11,14 @@ import time
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from function_processes import processes_of
 from local_cloud import control
 
-from demo_run import data, ingest, keep, report
+from demo_run import changes, data, ingest, keep, report
 from demo_run.accounting import Load
 from demo_run.expected import Rules, expect_file
-from demo_run.show import heading, paint, say
+from demo_run.killing import killed_at_work
+from demo_run.show import heading, paint, paragraph, say
 
 NAME = "demo"
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -51,21 +53,26 @@ def play(cloud: control.Cloud, rows: int) -> tuple[list[str], list[Load]]:
 
     heading("Deploying infra/template.yaml as two stacks, transload and flights, by `aws cloudformation`")
     stacks = [
-        control.deploy(cloud, "transload", [], control.TEMPLATE),
+        control.deploy(cloud, "transload", ["StreamWindowSeconds=1"], control.TEMPLATE),
         control.deploy(cloud, "flights", ["PartitionKey=origin", "SortKey=time_hour", f"RowMappingKey={MAPPING_KEY}"], control.TEMPLATE),
     ]
     session = session_of(cloud)
+    changes.switch_off(session, stacks[1])
+    paragraph("The first one logs the changes of its table. The change log of the second is switched off, to save time.", "  ", "  ")
     session.client("s3").put_object(Bucket=stacks[1]["LakeBucket"], Key=MAPPING_KEY, Body=data.FLIGHTS_MAPPING.read_bytes())
 
     loads = [Load(path, outputs, rules, want) for (path, rules), outputs, want in zip(loads_wanted, stacks, expected, strict=True)]
     heading("Uploading; each upload is an S3 event that invokes the function")
-    outcomes = [ingest.run(session, load) for load in loads]
-
-    report.counts(loads, outcomes)
+    with killed_at_work(lambda: processes_of(cloud.state()["pid"], stacks[0]["StreamWriterFunction"])) as killed:
+        outcomes = [ingest.run(session, load) for load in loads]
+        report.counts(loads, outcomes)
+        heading(f"The change log of {stacks[0]['TableName']}")
+        log = changes.read(session, loads[0], killed)
+    report.change_log(loads[0], outcomes[0], log)
     for load, outcome in zip(loads, outcomes, strict=True):
         report.read_back(load, outcome)
     report.explain_flights(loads[1], outcomes[1])
-    return report.verdict(loads, outcomes), loads
+    return report.verdict(loads, outcomes, log), loads
 
 
 def parse() -> argparse.Namespace:

@@ -27,6 +27,10 @@ class Load:
         """Where the lake has the parts of this file: `json-copy` or `unprocessed`."""
         return f"{kind}/{self.key}/"
 
+    def changes_folder(self) -> str:
+        """Where the lake has the change log of the table, beside that of other tables."""
+        return f"changes/table={self.outputs['TableName']}/"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -53,6 +57,27 @@ class Outcome:
         return self.read / max(self.seconds, 0.001)
 
 
+@dataclass(frozen=True)
+class ChangeLog:
+    """What the change log of a load's table says, by the views of docs/SEMANTICS.md."""
+
+    objects: int
+    bytes: int
+    lines: int
+    changes: dict[str, int]
+    """How many changes of each kind (INSERT, MODIFY, REMOVE) a reader sees."""
+    states: int
+    """Rows of `table_state`, each of which should be another key's."""
+    items: dict[Key, Item]
+    set_aside: int
+    """Objects with changes that are not in the log."""
+    killed: int
+
+    def seen(self) -> int:
+        """How many changes a reader sees."""
+        return sum(self.changes.values())
+
+
 def faults(load: Load, outcome: Outcome) -> list[str]:
     """Everything that is not as it should be; each entry is a sentence."""
     want = load.expected
@@ -76,6 +101,31 @@ def faults(load: Load, outcome: Outcome) -> list[str]:
     wrong = [key for key, (_, row) in want.last.items() if outcome.items.get(key) != load.rules.item(row)]
     if wrong:
         found.append(f"{len(wrong):,} items are not the last accepted row of their key, such as {' '.join(wrong[0])}")
+    return found
+
+
+def log_faults(load: Load, outcome: Outcome, log: ChangeLog) -> list[str]:
+    """Everything in which the change log is not the log of this table; each entry is a sentence.
+
+    The rows of one key must differ, since a row that is equal to what the table holds changes nothing and is in no stream.
+    """
+    found = []
+
+    def compare(what: str, is_: int, should: int) -> None:
+        if is_ != should:
+            found.append(f"{what}: {is_:,}, expected {should:,}")
+
+    inserts = len(load.expected.last)
+    compare("insertions in the log", log.changes.get("INSERT", 0), inserts)
+    compare("updates in the log", log.changes.get("MODIFY", 0), load.expected.written - inserts)
+    compare("changes in the log that are neither", log.seen() - log.changes.get("INSERT", 0) - log.changes.get("MODIFY", 0), 0)
+    if log.lines < log.seen():
+        found.append(f"lines in the log: {log.lines:,}, expected {log.seen():,} or more, one for each change that is seen")
+    compare("objects with changes that were set aside", log.set_aside, 0)
+    compare("items by the log", log.states, len(outcome.items))
+    wrong = [key for key in log.items.keys() | outcome.items.keys() if log.items.get(key) != outcome.items.get(key)]
+    if wrong:
+        found.append(f"{len(wrong):,} items are not by the log what they are in the table, such as {' '.join(min(wrong))}")
     return found
 
 

@@ -46,7 +46,7 @@ def run(session: boto3.Session, load: Load) -> Outcome:
 
 def follow(session: boto3.Session, load: Load, version: str) -> Item:
     """The ledger row of this version of the file once its job is complete; a Problem if it fails or stands still."""
-    progress = Progress(load.key, load.expected.read)
+    progress = Progress(load.key, load.expected.read, "rows", "settled", speed=True)
     moved, last_updated = time.monotonic(), None
     try:
         while True:

@@ -29,6 +29,13 @@ cloud dynamodb scan --table-name {offers["TableName"]} --max-items 2
 cloud s3 ls --recursive s3://{flights["LakeBucket"]}/
 cloud s3 cp s3://{flights["LakeBucket"]}/unprocessed/flights.csv/part-00000.jsonl - | head -2
 
+# The change log of the first table, by the views of docs/SEMANTICS.md in DuckDB.
+cloud s3 sync --only-show-errors s3://{offers["LakeBucket"]}/changes .local/demo-data/changes
+PYTHONPATH=scripts .venv/local-cloud/bin/python -c 'from change_log import connect
+log = connect(".local/demo-data/changes/table={offers["TableName"]}")
+log.sql("select event_name, count(*) from changes group by all").show()
+log.sql("select key1_value, key2_value, item from table_state limit 3").show()'
+
 # Mend the flights: NA becomes an empty cell. Half a minute later, the second job has rejected no row.
 sed 's/,NA,/,,/g; s/,NA,/,,/g' .local/demo-data/flights.csv |
   cloud s3 cp - s3://{flights["InboxBucket"]}/flights.csv

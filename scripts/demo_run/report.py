@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from demo_run.accounting import Load, Outcome, faults, samples
+from demo_run.accounting import ChangeLog, Load, Outcome, faults, log_faults, samples
 from demo_run.show import heading, paint, paragraph, say, table
 
 
@@ -39,6 +39,41 @@ def counts(loads: list[Load], outcomes: list[Outcome]) -> None:
 def parts(count: int) -> str:
     """How many objects, one a block of 50,000 rows."""
     return "1 part" if count == 1 else f"{count} parts"
+
+
+def change_log(load: Load, outcome: Outcome, log: ChangeLog) -> None:
+    """What the change log of a table came to."""
+    table([
+        ("changes, each seen once", f"{log.seen():,}"),
+        ("= insertions", f"{log.changes.get('INSERT', 0):,}"),
+        ("+ updates", f"{log.changes.get('MODIFY', 0):,}"),
+        ("+ removals", f"{log.changes.get('REMOVE', 0):,}"),
+        ("lines in the log", f"{log.lines:,}"),
+        ("objects", f"{log.objects:,}"),
+        ("compressed", f"{log.bytes / 1e6:.1f} MB"),
+        ("items by the log", f"{log.states:,}"),
+        ("items in the table", f"{len(outcome.items):,}"),
+        ("processes killed meanwhile", f"{log.killed}"),
+    ])  # fmt: skip
+    say(f"\n  s3://{load.outputs['LakeBucket']}/{load.changes_folder()}\n")
+    paragraph(
+        "Changes and items are those of the views `changes` and `table_state` of docs/SEMANTICS.md, which DuckDB has run over a copy of the objects. "
+        + interruptions(log), "  ", "  ",
+    )  # fmt: skip
+
+
+def interruptions(log: ChangeLog) -> str:
+    """What the demo did to the function meanwhile, and what is to be seen of it."""
+    if log.killed == 0:
+        return "No process of the function that writes the log was killed: each had ended its work too soon."
+    processes = "a process" if log.killed == 1 else f"{log.killed} processes"
+    text = (
+        f"Meanwhile the demo killed {processes} of the function that writes the log, by kill -9 within a quarter of a second from the "
+        "beginning of a batch. A batch without an answer is delivered again, in halves."
+    )
+    if log.lines > log.seen():
+        text += f" {log.lines - log.seen():,} lines stand in the log twice, since their batch was stored already; the views count them once."
+    return text
 
 
 def read_back(load: Load, outcome: Outcome) -> None:
@@ -84,20 +119,24 @@ def explain_flights(load: Load, outcome: Outcome) -> None:
     )
 
 
-def verdict(loads: list[Load], outcomes: list[Outcome]) -> list[str]:
-    """Says what was checked and what did not add up, and returns the latter."""
+def verdict(loads: list[Load], outcomes: list[Outcome], log: ChangeLog) -> list[str]:
+    """Says what was checked and what did not add up, and returns the latter. The log is that of the first load."""
     heading("Checked against the files, read once more by Python")
-    found = []
-    for load, outcome in zip(loads, outcomes, strict=True):
-        wrong = faults(load, outcome)
-        found += wrong
+    checks = [
+        (load.key, faults(load, outcome), f"every count, the lines of every reject, the number of backup lines, and all {len(outcome.items):,} items, "
+                                          "each the last accepted row of its keys")
+        for load, outcome in zip(loads, outcomes, strict=True)
+    ]  # fmt: skip
+    checks.append((
+        "change log", log_faults(loads[0], outcomes[0], log),
+        f"all {log.seen():,} changes of {loads[0].key}, each seen once, and by them all {log.states:,} items, each as the table holds it",
+    ))  # fmt: skip
+    for name, wrong, right in checks:
         if not wrong:
-            paragraph(
-                f"{paint('right', 'green')}  {load.key}: every count, the lines of every reject, the number of backup lines, and all {len(outcome.items):,} items, "
-                "each the last accepted row of its keys", "         ", "  ",
-            )  # fmt: skip
+            paragraph(f"{paint('right', 'green')}  {name}: {right}", "         ", "  ")
         for sentence in wrong:
-            paragraph(f"{paint('WRONG', 'red')}  {load.key}: {sentence}", "         ", "  ")
+            paragraph(f"{paint('WRONG', 'red')}  {name}: {sentence}", "         ", "  ")
+    found = [sentence for _, wrong, _ in checks for sentence in wrong]
     if found:
         say(paint("\nThe numbers do not add up: this must not happen.", "red"))
     return found

@@ -45,13 +45,16 @@ def table(rows: list[tuple[str, ...]]) -> None:
 
 
 class Progress:
-    """How far a file is: one line drawn again and again on a terminal, a line every five seconds elsewhere."""
+    """How far something is: one line drawn again and again on a terminal, a line every five seconds elsewhere."""
 
     QUIET_SECONDS = 5
 
-    def __init__(self, label: str, rows: int) -> None:
+    def __init__(self, label: str, whole: int, unit: str, done: str, *, speed: bool = False) -> None:
         self.label = label
-        self.rows = rows
+        self.whole = whole
+        self.unit = unit
+        self.done = done
+        self.speed = speed
         self.began = self.printed = time.monotonic()
         self.live = sys.stdout.isatty()
 
@@ -59,21 +62,21 @@ class Progress:
         """Seconds since the beginning."""
         return time.monotonic() - self.began
 
-    def _line(self, settled: int) -> str:
-        speed = f", {settled / self.elapsed():,.0f} rows/s" if settled else ""
-        return f"  {self.label}: {settled:,} of {self.rows:,} rows settled{speed}, {self.elapsed():.0f} s"
+    def _line(self, count: int) -> str:
+        speed = f", {count / self.elapsed():,.0f} {self.unit}/s" if count and self.speed else ""
+        return f"  {self.label}: {count:,} of {self.whole:,} {self.unit} {self.done}{speed}, {self.elapsed():.0f} s"
 
-    def update(self, settled: int) -> None:
-        """Shows how many rows have settled."""
+    def update(self, count: int) -> None:
+        """Shows how many are done."""
         if self.live:
-            print(f"\r{self._line(settled)}\x1b[K", end="", flush=True)
+            print(f"\r{self._line(count)}\x1b[K", end="", flush=True)
         elif time.monotonic() - self.printed >= self.QUIET_SECONDS:
             self.printed = time.monotonic()
-            say(self._line(settled))
+            say(self._line(count))
 
-    def finish(self, settled: int) -> None:
+    def finish(self, count: int) -> None:
         """Shows the end and leaves the line."""
-        say(f"\r{self._line(settled)}\x1b[K" if self.live else self._line(settled))
+        say(f"\r{self._line(count)}\x1b[K" if self.live else self._line(count))
 
     def abandon(self) -> None:
         """Leaves the line as it is, so that what follows begins on its own."""

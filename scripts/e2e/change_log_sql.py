@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 import duckdb
 
-SEMANTICS = Path(__file__).resolve().parent.parent.parent / "docs" / "SEMANTICS.md"
-# The blocks of docs/SEMANTICS.md that DuckDB runs, in the order in which each needs those before it.
-DUCKDB_BLOCKS = ("duckdb", "changes", "completions", "table_state")
+from scripts.change_log import SEMANTICS, blocks, choose, connect  # noqa: F401  (the tests take them from here)
+
 # Two streams of one table; the later one begins its sequence numbers anew.
 LABELS = ("2026-01-14T00:00:00.000", "2026-02-01T00:00:00.000")
 
@@ -25,29 +23,6 @@ Key = tuple[tuple[str, str, str], ...]
 Item = dict[str, Any]
 # A line of the log before it is text.
 Line = dict[str, Any]
-
-
-def blocks() -> dict[str, str]:
-    """The SQL of docs/SEMANTICS.md by its names."""
-    found = re.findall(r"^<!-- sql: (\w+) -->\n```sql\n(.*?)^```$", SEMANTICS.read_text(), re.MULTILINE | re.DOTALL)
-    if len(dict(found)) != len(found):
-        raise ValueError(f"{SEMANTICS} has two blocks of one name: expected each once")
-    return dict(found)
-
-
-def connect(log: str | Path) -> duckdb.DuckDBPyConnection:
-    """A connection with the views over a log: the folder or the URL that ends in `changes/table=<table>`."""
-    connection = duckdb.connect()
-    choose(connection, log)
-    sql = blocks()
-    for name in DUCKDB_BLOCKS:
-        connection.execute(sql[name])
-    return connection
-
-
-def choose(connection: duckdb.DuckDBPyConnection, log: str | Path) -> None:
-    """Turns the views to another log. There must be an object in it."""
-    connection.execute("set variable change_log = $log", {"log": str(log)})
 
 
 def state(connection: duckdb.DuckDBPyConnection) -> dict[Key, str]:
@@ -123,9 +98,14 @@ def hour_folder(line: Line) -> str:
 
 
 def write_log(log: Path, lines: Iterable[Line], choice: random.Random) -> None:
-    """Writes objects of a few lines each, some of them gzipped; some lines stand in two objects."""
+    """Writes objects of a few lines each, some of them gzipped; some lines stand in two objects. A completion has its own."""
     folders: dict[str, list[str]] = {}
     for line in lines:
+        if line["eventName"] == "COMPLETE":
+            name = line["eventID"].removeprefix("complete-")
+            (log / hour_folder(line)).mkdir(parents=True, exist_ok=True)
+            (log / hour_folder(line) / f"{line['source']}-{name}.jsonl").write_text(text(line) + "\n")
+            continue
         folders.setdefault(hour_folder(line), []).extend([text(line)] * choice.choice((1, 1, 1, 2)))
     for folder, texts in folders.items():
         (log / folder).mkdir(parents=True)

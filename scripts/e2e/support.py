@@ -18,6 +18,8 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
+from scripts.function_processes import processes_of
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Both hold the same three rows: by `zstd -19 FILE`, and by `zstd --long=27` from a pipe, which then asks for a window of 128 MiB.
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -149,16 +151,7 @@ def configured(function: str = "IngesterFunction", timeout: int | None = None, *
 
 def function_processes(function: str = "IngesterFunction") -> list[int]:
     """Processes of a function (by its output's name) that the local cloud runs."""
-    found = []
-    variable = f"AWS_LAMBDA_FUNCTION_NAME={output(function)}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == cloud()["pid"] and variable in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # It has ended since.
-    return found
+    return processes_of(cloud()["pid"], output(function))
 
 
 # --- out ---

@@ -4,44 +4,28 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
 
-from support import ROOT, EndToEnd, cloud, expected, items, offers, output
+from command_line import transload
+from support import EndToEnd, expected, items, offers, output
 
-# Where scripts/build leaves it, and where cargo does.
-PLACES = (ROOT / "target/lambda/transload/bootstrap", ROOT / "target/release/transload")
 BLOCK_ROWS = 50_000
-
-
-def program() -> Path:
-    """The release build of the command line."""
-    for place in PLACES:
-        if place.is_file():
-            return place
-    raise unittest.SkipTest(f"none of {', '.join(str(place.relative_to(ROOT)) for place in PLACES)} is there: run scripts/build")
 
 
 class Ingest(EndToEnd):
     def setUp(self) -> None:
         super().setUp()
-        self.program = program()
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
     def ingest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the command with the credentials of the local cloud and nothing else from the environment."""
-        environment = {
-            "PATH": os.defpath, "HOME": str(self.folder), "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": cloud()["endpoint"],
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        }  # fmt: skip
-        command = [str(self.program), "ingest", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return transload(self.folder, "ingest", *arguments)
 
     def write(self, name: str, content: bytes) -> str:
         (self.folder / name).write_bytes(content)

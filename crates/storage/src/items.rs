@@ -2,7 +2,7 @@
 
 use records::{Item, TableShape, Value};
 
-use crate::StorageError;
+use crate::{StorageError, Timestamp};
 
 /// Which page of a scan is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,15 @@ pub struct StreamDescription {
     pub view: StreamView,
 }
 
+/// Which table a name stands for: one made anew, or one of another account or region, is another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableIdentity {
+    /// The table's ARN, with its account and region.
+    pub arn: String,
+    /// The id that DynamoDB gave the table when it was made.
+    pub id: String,
+}
+
 /// What the records of a stream hold besides the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamView {
@@ -144,6 +153,12 @@ pub trait ItemStore {
     /// The table's stream, where it is enabled (DescribeTable).
     async fn stream(&self, table: &str) -> Result<Option<StreamDescription>, StorageError>;
 
+    /// When the table was made (DescribeTable): one that is made again under the name is another one, with a later time.
+    async fn created(&self, table: &str) -> Result<Timestamp, StorageError>;
+
     /// How many items the table has, as DynamoDB counts them every six hours or so (DescribeTable).
     async fn item_count(&self, table: &str) -> Result<u64, StorageError>;
+
+    /// Which table this is (DescribeTable).
+    async fn identity(&self, table: &str) -> Result<TableIdentity, StorageError>;
 }

@@ -22,7 +22,8 @@ mod test_clock;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{ErrorKind, StorageError};
 pub use items::{
-    Condition, ItemStore, ItemWrite, ScanPage, Scanned, StreamDescription, StreamView, WriteOutcome,
+    Condition, ItemStore, ItemWrite, ScanPage, Scanned, StreamDescription, StreamView,
+    TableIdentity, WriteOutcome,
 };
 pub use ledger::{Ledger, LedgerRow};
 pub use notices::{MAX_MESSAGE_BYTES, Notices};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use records::changes::{Codec, set_aside_object, stream_object};
+use records::changes::{Codec, StreamRecord, set_aside_object, stream_object};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -37,7 +37,7 @@ pub async fn append<O: ObjectStore>(
     let mut appended = Appended::default();
     let mut missing: Vec<&Placed<'_>> = group.iter().collect();
     while let Some(first) = missing.first() {
-        let key = stream_object(&config.table, &first.record, config.codec);
+        let key = name_of(first, config)?;
         let lines = missing.iter().map(|placed| placed.raw);
         let body = compressed(lines, config.codec)
             .map_err(|error| damaged(config, &key, "could not be compressed").with_source(error))?;
@@ -52,7 +52,7 @@ pub async fn append<O: ObjectStore>(
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 let held = held_by(objects, config, &key).await?;
                 let before = missing.len();
-                missing.retain(|placed| !held.contains(&*placed.record.event_id));
+                missing.retain(|placed| !held.contains(&*placed.event_id));
                 if missing.len() == before {
                     return Err(damaged(
                         config,
@@ -66,6 +66,14 @@ pub async fn append<O: ObjectStore>(
         }
     }
     Ok(appended)
+}
+
+/// The name of an object that begins with this record.
+fn name_of(first: &Placed<'_>, config: &Config) -> Result<String, StorageError> {
+    // Read again: of all the records of a group, this one's place is needed.
+    let record = StreamRecord::parse(first.raw)
+        .map_err(|fault| damaged(config, "", "a record lost its place").with_source(fault))?;
+    Ok(stream_object(&config.table, &record, config.codec))
 }
 
 /// The ids of the records that an object of the log holds.

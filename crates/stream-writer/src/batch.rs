@@ -1,5 +1,6 @@
 //! What belongs where: the plan of a batch, before anything is stored.
 
+use std::borrow::Cow;
 use std::collections::hash_map::{Entry, HashMap};
 
 use records::changes::{ChangeFault, StreamRecord, sequence_text_of};
@@ -14,8 +15,8 @@ pub struct Placed<'a> {
     pub position: usize,
     /// The record as it arrived.
     pub raw: &'a str,
-    /// What its place depends on.
-    pub record: StreamRecord<'a>,
+    /// By which it is known again.
+    pub event_id: Cow<'a, str>,
 }
 
 /// A record that has none.
@@ -45,7 +46,7 @@ pub struct Plan<'a> {
 pub fn plan<'a>(records: &[&'a RawValue], table: &str) -> Plan<'a> {
     let mut plan = Plan::default();
     let mut group_of_hour: HashMap<u64, usize> = HashMap::new();
-    let mut known: HashMap<String, &'a str> = HashMap::with_capacity(records.len());
+    let mut known: HashMap<Cow<'a, str>, &'a str> = HashMap::with_capacity(records.len());
     for (position, record) in records.iter().enumerate() {
         let raw = record.get();
         let placed = StreamRecord::parse(raw).and_then(|record| {
@@ -54,9 +55,9 @@ pub fn plan<'a>(records: &[&'a RawValue], table: &str) -> Plan<'a> {
         });
         let fault = match placed {
             Err(fault) => fault,
-            Ok(record) => match known.entry(record.event_id.to_string()) {
+            Ok(record) => match known.entry(record.event_id.clone()) {
                 Entry::Occupied(first) if *first.get() == raw => continue,
-                Entry::Occupied(first) => ChangeFault::TwiceTheId(first.key().clone()),
+                Entry::Occupied(first) => ChangeFault::TwiceTheId(first.key().to_string()),
                 Entry::Vacant(free) => {
                     free.insert(raw);
                     let hour = record.seconds / SECONDS_PER_HOUR;
@@ -67,7 +68,7 @@ pub fn plan<'a>(records: &[&'a RawValue], table: &str) -> Plan<'a> {
                     plan.groups[group].push(Placed {
                         position,
                         raw,
-                        record,
+                        event_id: record.event_id,
                     });
                     continue;
                 }

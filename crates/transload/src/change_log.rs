@@ -1,6 +1,5 @@
 //! Reading the change log: its objects hour by hour, what is complete in it, and the lines of an object.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
@@ -8,16 +7,20 @@ use csv_ingester::{Input, InputError, Source};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use records::changes::{COMPLETIONS, ChangeFault, Completion, LogLine, hour_folder, log_folder};
+use records::changes::{
+    COMPLETIONS, ChangeFault, Codec, Completion, LogLine, hour_folder, log_folder,
+};
 use storage::{ListedObject, ObjectId, ObjectStore, ResumePolicy, StorageError, resuming};
 
 /// Seconds of an hour.
 pub const HOUR_SECONDS: u64 = 3_600;
-/// The longest line that is read, in bytes. The longest record that DynamoDB Streams makes has two images of 400 KB, which as
-/// JSON may take six bytes for one.
-pub const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+/// The longest line that is read, in bytes, whether of the log, of an export or of what was set aside. The longest record that
+/// DynamoDB Streams makes has two images of 400 KB, which as JSON may take six bytes for one; this is three times as much.
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// Lists of hours that are under way at a time, and so hours whose objects are known at a time.
 const LISTS_AT_A_TIME: usize = 16;
+/// Completions that are read at a time: one line each.
+const COMPLETIONS_AT_A_TIME: usize = 16;
 
 /// A table's change log in a lake.
 #[derive(Debug)]
@@ -98,12 +101,12 @@ impl<O: ObjectStore + 'static> Log<O> {
         }
     }
 
-    /// The objects of a source (`stream`, `export` or `scan`) in a range of hours (since 1970), in order; hours without objects
+    /// The objects of a source (`stream`, `export` or `scan`) in some hours (since 1970), in their order; hours without objects
     /// among them. One list per hour, 16 at a time, none of which is under way while a found hour is dealt with.
     pub fn hours<'a>(
         &'a self,
         source: &'a str,
-        hours: Range<u64>,
+        hours: impl IntoIterator<Item = u64> + 'a,
     ) -> impl Stream<Item = Result<HourObjects, StorageError>> + 'a {
         stream::iter(hours)
             .chunks(LISTS_AT_A_TIME)
@@ -115,7 +118,7 @@ impl<O: ObjectStore + 'static> Log<O> {
     async fn list(&self, source: &str, hours: Vec<u64>) -> Result<Vec<HourObjects>, StorageError> {
         let lists = hours.into_iter().map(|hour| async move {
             let folder = hour_folder(&self.table, source, hour * HOUR_SECONDS);
-            let objects = self.objects.list(&self.bucket, &folder).await?;
+            let objects = self.list_folder(&folder).await?;
             Ok(HourObjects { hour, objects })
         });
         try_join_all(lists).await
@@ -124,16 +127,22 @@ impl<O: ObjectStore + 'static> Log<O> {
     /// All objects of a source, in order of their keys and so of their hours. Some 200 bytes of memory each.
     pub async fn all(&self, source: &str) -> Result<Vec<ListedObject>, StorageError> {
         let folder = format!("{}source={source}/", log_folder(&self.table));
-        self.objects.list(&self.bucket, &folder).await
+        self.list_folder(&folder).await
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Vec<ListedObject>, StorageError> {
+        let mut objects = self.objects.list(&self.bucket, folder).await?;
+        objects.retain(|object| is_of_log(&object.key));
+        Ok(objects)
     }
 
     /// The snapshots and repairs that are complete in the log.
     pub async fn completions(&self) -> Result<Vec<Completion>, LogError> {
-        let mut completions = Vec::new();
-        for object in self.all(COMPLETIONS).await? {
-            completions.push(self.completion(&object.key).await?);
-        }
-        Ok(completions)
+        stream::iter(self.all(COMPLETIONS).await?)
+            .map(|object| async move { self.completion(&object.key).await })
+            .buffered(COMPLETIONS_AT_A_TIME)
+            .try_collect()
+            .await
     }
 
     async fn completion(&self, key: &str) -> Result<Completion, LogError> {
@@ -178,6 +187,11 @@ impl<O: ObjectStore + 'static> Log<O> {
     pub fn table(&self) -> &str {
         &self.table
     }
+}
+
+/// Whether an object's name is one of the log: others that lie in its folders are somebody else's.
+fn is_of_log(key: &str) -> bool {
+    key.ends_with(".jsonl") || Codec::of_name(key).is_some()
 }
 
 /// An object as a source of bytes, opened again where its body stalls or breaks.

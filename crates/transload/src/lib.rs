@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod advice;
 pub mod change_log;
 pub mod commands;
 pub mod generate;

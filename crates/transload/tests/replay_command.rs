@@ -102,6 +102,8 @@ impl Aws {
         let answer = match operation {
             "DescribeTable" => json!({"Table": {
                 "TableName": body["TableName"],
+                "TableArn": format!("arn:aws:dynamodb:us-east-1:123456789012:table/{}", body["TableName"].as_str().unwrap_or_default()),
+                "TableId": "5e6f",
                 "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
                 "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
             }}),
@@ -317,6 +319,34 @@ fn a_dry_run_writes_a_file_and_nothing_else() {
 }
 
 #[test]
+fn again_goes_on_with_the_replay_of_the_marker_and_no_other() {
+    let (aws, url) = Aws::start(log());
+    let folder = folder();
+    let marker = json!({
+        "table_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/full", "table_id": "5e6f",
+        "log_bucket": "lake", "log_table": "offers", "until": 1_768_386_097,
+    });
+    let path = folder.path().join("full.replay.json");
+    fs::write(&path, marker.to_string()).unwrap();
+    let other = [
+        "--into",
+        "full",
+        "--again",
+        "--until",
+        "2026-01-14T11:00:00Z",
+    ];
+    let (code, _, err) = run(&folder, &url, &other);
+    assert_eq!(code, 2, "{err}");
+    insta::assert_snapshot!(err, @r#"error: the marker "full.replay.json" is of another replay, with the --until 2026-01-14T10:21:37Z: expected 2026-01-14T11:00:00Z; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    assert!(aws.writes.lock().unwrap().is_empty() && path.exists());
+    let (code, out, err) = run(&folder, &url, &["--into", "full", "--again"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("2 items written"), "{out}");
+    assert_eq!(aws.writes.lock().unwrap().len(), 2);
+    assert!(names(&folder).is_empty());
+}
+
+#[test]
 fn unusable_arguments_end_with_2_and_say_what_to_do() {
     let (aws, url) = Aws::start(log());
     let folder = folder();
@@ -330,11 +360,12 @@ fn unusable_arguments_end_with_2_and_say_what_to_do() {
     insta::assert_snapshot!(message(&["--into", "copy", "--dry-run"]), @"error: the argument '--into <TABLE>' cannot be used with '--dry-run'");
     insta::assert_snapshot!(message(&["--dry-run"]), @"error: the following required arguments were not provided:   --output <FILE>");
     insta::assert_snapshot!(message(&["--into", "copy", "-o", "x"]), @"error: the argument '--into <TABLE>' cannot be used with '--output <FILE>'");
-    insta::assert_snapshot!(message(&["--into", "copy", "--again"]), @"error: the following required arguments were not provided:   --until <TIME>");
+    insta::assert_snapshot!(message(&["--into", "full", "--again"]), @r#"error: there is no file "full.replay.json", which the first try leaves when it begins to write: run the command without --again, in an empty table, or name the file of that try (--marker)"#);
+    insta::assert_snapshot!(message(&["--into", "copy", "--version-attribute", "v", "--marker", "m"]), @"error: the argument '--version-attribute <NAME>' cannot be used with '--marker <FILE>'");
     insta::assert_snapshot!(message(&["--into", "copy", "--rate", "5"]), @"error: the following required arguments were not provided:   --version-attribute <NAME>");
     insta::assert_snapshot!(message(&["--into", "copy", "--version-attribute", "v", "--again", "--until", "2026-01-14T10:00:00Z"]), @"error: the argument '--version-attribute <NAME>' cannot be used with '--again'");
     insta::assert_snapshot!(message(&["--into", "copy", "--until", "2026-01-14"]), @"error: invalid value '2026-01-14' for '--until <TIME>': expected an ISO time with an offset and without parts of a second, such as 2026-11-20T10:00:00Z");
-    insta::assert_snapshot!(message(&["--into", "full"]), @"error: the table full is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute)");
+    insta::assert_snapshot!(message(&["--into", "full"]), @"error: the table full is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute); a replay that was stopped is repeated with --again");
     insta::assert_snapshot!(message(&["--into", "full", "--version-attribute", "id"]), @r#"error: "id" is a key attribute of the table: expected --version-attribute to name one that grows with each write of an item"#);
     assert!(aws.writes.lock().unwrap().is_empty());
     assert!(names(&folder).is_empty());
@@ -374,7 +405,7 @@ fn help_shows_an_example_and_says_what_to_mind() {
     let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         words.contains(
-            "even if somebody deleted it after --until: the table keeps no trace of that"
+            "even if somebody deleted it after --until or, as the log lags by a minute to hours, after the log's last record of it: the table keeps no trace of that"
         )
     );
 }

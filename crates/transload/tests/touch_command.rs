@@ -48,6 +48,8 @@ fn answer(operation: &str, body: &Value, kept: &Mutex<Vec<Value>>) -> (u16, Valu
         "DescribeTable" => {
             let description = json!({"Table": {
                 "TableName": "offers",
+                "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/offers",
+                "TableId": "5e6f",
                 "ItemCount": 3,
                 "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
                 "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
@@ -223,4 +225,5 @@ fn help_shows_an_example_and_says_what_it_costs() {
         "{words}"
     );
     assert!(words.contains("one write unit for each KB"), "{words}");
+    assert!(words.contains("Never name the table's TTL attribute"));
 }

@@ -108,6 +108,7 @@ fn list(lake: &Lake, prefix: &str) -> String {
 fn table() -> Value {
     json!({"Table": {
         "TableName": "offers",
+        "CreationDateTime": 1_790_000_000.209,
         "LatestStreamLabel": LABEL,
         "LatestStreamArn": format!("arn:aws:dynamodb:us-east-1:111122223333:table/offers/stream/{LABEL}"),
         "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
@@ -223,6 +224,11 @@ fn help_shows_an_example_and_what_cannot_be_known() {
     );
     assert!(
         out.contains("sequence numbers have holes by design"),
+        "{out}"
+    );
+    assert!(out.contains("[default: 72 hours before its end]"), "{out}");
+    assert!(
+        out.contains("nothing in this version writes them there yet"),
         "{out}"
     );
 }

@@ -109,7 +109,8 @@ fn the_parameters_of_the_mapping_go_as_far_as_lambda_lets_them() {
             "MaximumBatchingWindowInSeconds",
             "StreamWindowSeconds",
             "60",
-            (0, 300),
+            // It may be 0, but a batch of more than 10 records wants one.
+            (1, 300),
         ),
         (
             "ParallelizationFactor",

@@ -1,6 +1,6 @@
 """CloudFormation: applies the properties of tables, functions and event source mappings that ministack's provisioners leave out.
 
-Tables: point-in-time recovery and time to live. Functions: dead-letter target and reserved concurrency. Event source mappings:
+Tables: point-in-time recovery and time to live; a stream's label without a zone. Functions: dead-letter target and reserved concurrency. Event source mappings:
 properties that a template no longer has. Athena's named queries, which it does not know at all.
 """
 
@@ -90,8 +90,25 @@ def extend(resource_type: str, apply_properties: Callable[[str, dict], None]) ->
     handler["create"], handler["update"] = create, update
 
 
+def with_stream_label(create: Callable[..., tuple]) -> Callable[..., tuple]:
+    """A table's stream has one label, in its ARN and beside it, and AWS writes it without a zone."""
+
+    def create_table(logical_id: str, properties: dict, stack_name: str) -> tuple:
+        name, attributes = create(logical_id, properties, stack_name)
+        table = dynamodb._tables[name]
+        if table.get("LatestStreamArn"):
+            begin, _, label = table["LatestStreamArn"].rpartition("/")
+            table["LatestStreamLabel"] = label.removesuffix("Z")
+            table["LatestStreamArn"] = attributes["StreamArn"] = f"{begin}/{table['LatestStreamLabel']}"
+        return name, attributes
+
+    return create_table
+
+
 def apply() -> None:
     """Installs the extensions."""
+    tables = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    tables["create"] = with_stream_label(tables["create"])
     extend("AWS::DynamoDB::Table", apply_table_properties)
     extend("AWS::Lambda::Function", apply_function_properties)
     extend("AWS::Lambda::EventSourceMapping", apply_mapping_properties)

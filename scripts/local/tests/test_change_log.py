@@ -37,6 +37,13 @@ class MappingOfATemplate(unittest.TestCase):
         }  # fmt: skip
         self.assertEqual(expected, {name: mapping.get(name) for name in expected})
 
+    def test_the_stream_has_one_label_as_aws_writes_it(self) -> None:
+        table = client("dynamodb").describe_table(TableName=output("Changing"))["Table"]
+        self.assertRegex(table["LatestStreamLabel"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}$")
+        mapping = client("lambda").get_event_source_mapping(UUID=output("Mapping"))
+        self.assertTrue(mapping["EventSourceArn"].endswith(f"/stream/{table['LatestStreamLabel']}"), mapping["EventSourceArn"])
+        self.assertEqual(table["LatestStreamArn"], mapping["EventSourceArn"])
+
     def test_what_is_given_up_is_whole_in_a_bucket_that_is_versioned_encrypted_and_tls_only(self) -> None:
         put({"id": "a"}, {"id": "b", "note": "poison"}, {"id": "c"})
         (entry,) = eventually(lambda: client("s3").list_objects_v2(Bucket=output("Lake"), Prefix="aws/lambda/").get("Contents"))

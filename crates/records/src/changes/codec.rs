@@ -23,9 +23,10 @@ impl Codec {
 
     /// The codec of an object of this name, if the name is one of an object of lines that is compressed.
     pub fn of_name(name: &str) -> Option<Self> {
-        [Self::Gzip, Self::Zstd]
-            .into_iter()
-            .find(|codec| name.ends_with(codec.suffix()))
+        [Self::Gzip, Self::Zstd].into_iter().find(|codec| {
+            name.strip_suffix(codec.suffix())
+                .is_some_and(|name| name.ends_with('.'))
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The lines of the log, read just as far as needed.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::place::{MAX_EVENT_ID_BYTES, MAX_SECONDS};
@@ -64,33 +66,26 @@ pub enum ChangeKind {
     Remove,
 }
 
-/// The place of a record in its stream shard, and so of a change among those of its key. Ordered as numbers.
+/// The place of a record in its stream shard, and so of a change among those of its key: 40 digits, whose order as texts is that
+/// of the numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SequenceNumber {
-    padded: String,
-    digits: usize,
-}
+pub struct SequenceNumber(String);
 
 impl SequenceNumber {
     /// From 1 to 40 digits.
     pub fn parse(digits: &str) -> Option<Self> {
-        let good = (1..=MAX_SEQUENCE_DIGITS).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_digit());
-        good.then(|| Self {
-            padded: format!("{digits:0>MAX_SEQUENCE_DIGITS$}"),
-            digits: digits.len(),
-        })
+        are_digits(digits).then(|| Self(format!("{digits:0>MAX_SEQUENCE_DIGITS$}")))
     }
 
-    /// Forty digits: their order as texts is that of the numbers.
+    /// Forty digits.
     pub fn padded(&self) -> &str {
-        &self.padded
+        &self.0
     }
+}
 
-    /// As the stream wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.padded[MAX_SEQUENCE_DIGITS - self.digits..]
-    }
+fn are_digits(text: &str) -> bool {
+    (1..=MAX_SEQUENCE_DIGITS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A record of DynamoDB Streams that has its place in the log.
@@ -102,8 +97,8 @@ pub struct StreamRecord<'a> {
     pub kind: ChangeKind,
     /// When, in seconds from 1970, rounded down (DynamoDB Streams API, `StreamRecord.ApproximateCreationDateTime`).
     pub seconds: u64,
-    /// Its place in the stream.
-    pub sequence: SequenceNumber,
+    /// Its place in the stream: 1 to 40 digits, as they stand there.
+    pub sequence: Cow<'a, str>,
     /// The name of its table.
     pub table: Cow<'a, str>,
     /// When its stream was enabled, as AWS writes it. A later stream of the same table has a later label.
@@ -187,6 +182,8 @@ pub struct Completion {
     pub source: SnapshotSource,
     /// The snapshot's time, or the first second after the window.
     pub time: u64,
+    /// When the last row was read: later than `time` for a scan alone.
+    pub end: u64,
     /// The window's first second, for a repair.
     pub window_start: Option<u64>,
 }
@@ -203,17 +200,19 @@ pub enum LogLine<'a> {
 #[derive(Deserialize)]
 struct RawLine<'a> {
     #[serde(rename = "eventID", borrow)]
-    event_id: Option<&'a RawValue>,
+    event_id: Option<Text<'a>>,
     #[serde(rename = "eventName", borrow)]
-    event_name: Option<&'a RawValue>,
+    event_name: Option<Text<'a>>,
     #[serde(rename = "eventSource", borrow)]
-    event_source: Option<&'a RawValue>,
+    event_source: Option<Text<'a>>,
     #[serde(rename = "eventSourceARN", borrow)]
-    event_source_arn: Option<&'a RawValue>,
+    event_source_arn: Option<Text<'a>>,
     #[serde(borrow)]
-    source: Option<&'a RawValue>,
+    source: Option<Text<'a>>,
     #[serde(rename = "snapshotTime", borrow)]
     snapshot_time: Option<&'a RawValue>,
+    #[serde(rename = "snapshotEnd", borrow)]
+    snapshot_end: Option<&'a RawValue>,
     #[serde(rename = "windowStart", borrow)]
     window_start: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -231,7 +230,65 @@ struct RawChange<'a> {
     #[serde(rename = "OldImage", borrow)]
     old_image: Option<&'a RawValue>,
     #[serde(rename = "SequenceNumber", borrow)]
-    sequence: Option<&'a RawValue>,
+    sequence: Option<Text<'a>>,
+}
+
+/// A member that should be a text.
+#[derive(Clone)]
+enum Text<'a> {
+    Is(Cow<'a, str>),
+    /// What is there instead.
+    IsNot(&'static str),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text::Is(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text::Is(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
+        Ok(Text::IsNot("true or false"))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Text<'de>, E> {
+        Ok(Text::IsNot("a number"))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Text<'de>, E> {
+        Ok(Text::IsNot("a number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Text<'de>, E> {
+        Ok(Text::IsNot("a number"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text::IsNot("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Text<'de>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text::IsNot("an object"))
+    }
 }
 
 impl<'a> RawLine<'a> {
@@ -241,24 +298,24 @@ impl<'a> RawLine<'a> {
 
     fn event_id(&self) -> Result<Cow<'a, str>, ChangeFault> {
         const EXPECTED: &str = "1 to 200 letters, digits, '-', '_' and '.'";
-        let id = text("eventID", self.event_id, EXPECTED)?;
+        let id = text("eventID", &self.event_id, EXPECTED)?;
         let good = (1..=MAX_EVENT_ID_BYTES).contains(&id.len())
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         match good {
             true => Ok(id),
-            false => Err(malformed("eventID", self.event_id, EXPECTED)),
+            false => Err(not_the_text("eventID", &self.event_id, EXPECTED)),
         }
     }
 
     fn kind(&self) -> Result<ChangeKind, ChangeFault> {
         const EXPECTED: &str = "INSERT, MODIFY or REMOVE";
-        match &*text("eventName", self.event_name, EXPECTED)? {
+        match &*text("eventName", &self.event_name, EXPECTED)? {
             "INSERT" => Ok(ChangeKind::Insert),
             "MODIFY" => Ok(ChangeKind::Modify),
             "REMOVE" => Ok(ChangeKind::Remove),
-            _ => Err(malformed("eventName", self.event_name, EXPECTED)),
+            _ => Err(not_the_text("eventName", &self.event_name, EXPECTED)),
         }
     }
 
@@ -274,23 +331,25 @@ impl<'a> RawLine<'a> {
         if self.source.is_none() {
             return Ok(None);
         }
-        match &*text("source", self.source, EXPECTED)? {
+        match &*text("source", &self.source, EXPECTED)? {
             "export" => Ok(Some(SnapshotSource::Export)),
             "scan" => Ok(Some(SnapshotSource::Scan)),
-            _ => Err(malformed("source", self.source, EXPECTED)),
+            _ => Err(not_the_text("source", &self.source, EXPECTED)),
         }
     }
 
     fn completion(&self, source: SnapshotSource) -> Result<Completion, ChangeFault> {
         let time = seconds("snapshotTime", self.snapshot_time)?;
-        let window_start = match self.window_start {
-            Some(_) => Some(seconds("windowStart", self.window_start)?),
-            None => None,
+        let optional = |member, raw: Option<&RawValue>| match raw {
+            Some(_) => seconds(member, raw).map(Some),
+            None => Ok(None),
         };
+        let end = optional("snapshotEnd", self.snapshot_end)?;
         Ok(Completion {
             source,
             time,
-            window_start,
+            end: end.unwrap_or(time).max(time),
+            window_start: optional("windowStart", self.window_start)?,
         })
     }
 }
@@ -326,6 +385,11 @@ impl<'a> StreamRecord<'a> {
         Self::of(RawLine::read(json)?)
     }
 
+    /// Its place in the stream, to be compared.
+    pub fn sequence_number(&self) -> SequenceNumber {
+        SequenceNumber(format!("{:0>MAX_SEQUENCE_DIGITS$}", self.sequence))
+    }
+
     /// Fails if the record is of another table than the log.
     pub fn check_table(&self, table: &str) -> Result<(), ChangeFault> {
         match self.table == table {
@@ -341,13 +405,15 @@ impl<'a> StreamRecord<'a> {
         const SOURCE: &str = "aws:dynamodb";
         const DIGITS: &str = "a text of 1 to 40 digits";
         const SEQUENCE: &str = "dynamodb.SequenceNumber";
-        if text("eventSource", line.event_source, SOURCE)? != SOURCE {
-            return Err(malformed("eventSource", line.event_source, SOURCE));
+        if text("eventSource", &line.event_source, SOURCE)? != SOURCE {
+            return Err(not_the_text("eventSource", &line.event_source, SOURCE));
         }
         let change = line.change()?;
-        let sequence = SequenceNumber::parse(&text(SEQUENCE, change.sequence, DIGITS)?)
-            .ok_or_else(|| malformed(SEQUENCE, change.sequence, DIGITS))?;
-        let (table, stream_label) = table_and_label(line.event_source_arn)?;
+        let sequence = text(SEQUENCE, &change.sequence, DIGITS)?;
+        if !are_digits(&sequence) {
+            return Err(not_the_text(SEQUENCE, &change.sequence, DIGITS));
+        }
+        let (table, stream_label) = table_and_label(&line.event_source_arn)?;
         Ok(Self {
             event_id: line.event_id()?,
             kind: line.kind()?,
@@ -373,7 +439,7 @@ impl<'a> LogLine<'a> {
             return StreamRecord::of(line).map(|record| Self::Change(Box::new(record.into())));
         };
         let completion = line.completion(source)?;
-        if text("eventName", line.event_name, "what happened")? == "COMPLETE" {
+        if text("eventName", &line.event_name, "what happened")? == "COMPLETE" {
             return Ok(Self::Complete(completion));
         }
         let change = line.change()?;
@@ -401,13 +467,13 @@ impl<'a> LogLine<'a> {
 impl<'a> From<StreamRecord<'a>> for ChangeLine<'a> {
     fn from(record: StreamRecord<'a>) -> Self {
         Self {
+            origin: Origin::Stream {
+                sequence: record.sequence_number(),
+                label: record.stream_label,
+            },
             event_id: record.event_id,
             kind: record.kind,
             seconds: record.seconds,
-            origin: Origin::Stream {
-                label: record.stream_label,
-                sequence: record.sequence,
-            },
             keys: record.keys,
             new_image: record.new_image,
             old_image: record.old_image,
@@ -428,6 +494,9 @@ impl Completion {
             )
             .as_bytes(),
         );
+        if self.end > self.time {
+            line.extend_from_slice(format!(",\"snapshotEnd\":{}", self.end).as_bytes());
+        }
         if let Some(start) = self.window_start {
             line.extend_from_slice(format!(",\"windowStart\":{start}").as_bytes());
         }
@@ -439,7 +508,7 @@ impl Completion {
 /// The event id of a line, whatever else is wrong with it.
 pub fn event_id_of(json: &str) -> Option<Cow<'_, str>> {
     let line = RawLine::read(json).ok()?;
-    text("eventID", line.event_id, "").ok()
+    text("eventID", &line.event_id, "").ok()
 }
 
 /// When a record's change happened, in seconds from 1970, whatever else is wrong with the record.
@@ -451,7 +520,7 @@ pub fn seconds_of(json: &str) -> Option<u64> {
 /// The sequence number of a record as it stands there, whatever else is wrong with it; never empty.
 pub fn sequence_text_of(json: &str) -> Option<Cow<'_, str>> {
     let line = RawLine::read(json).ok()?;
-    let sequence = text("", line.dynamodb?.sequence, "").ok()?;
+    let sequence = text("", &line.dynamodb?.sequence, "").ok()?;
     (!sequence.is_empty()).then_some(sequence)
 }
 
@@ -467,7 +536,7 @@ pub fn canonical_key_of_any(keys: &Item) -> Vec<u8> {
 
 /// `arn:aws:dynamodb:<region>:<account>:table/<name>/stream/<label>`
 fn table_and_label<'a>(
-    arn: Option<&'a RawValue>,
+    arn: &Option<Text<'a>>,
 ) -> Result<(Cow<'a, str>, Cow<'a, str>), ChangeFault> {
     const MEMBER: &str = "eventSourceARN";
     const EXPECTED: &str = "the ARN of a table's stream";
@@ -477,7 +546,7 @@ fn table_and_label<'a>(
         let stream = table + name[table..].find("/stream/")?;
         Some((table, stream))
     };
-    let (table, stream) = parts(&name).ok_or_else(|| malformed(MEMBER, arn, EXPECTED))?;
+    let (table, stream) = parts(&name).ok_or_else(|| not_the_text(MEMBER, arn, EXPECTED))?;
     let label = stream + "/stream/".len();
     Ok(match name {
         Cow::Borrowed(name) => (name[table..stream].into(), name[label..].into()),
@@ -492,32 +561,53 @@ fn table_and_label<'a>(
 fn seconds(member: &'static str, raw: Option<&RawValue>) -> Result<u64, ChangeFault> {
     const EXPECTED: &str = "seconds since 1970";
     let text = present(member, raw, EXPECTED)?.get();
-    let number = Number::parse(text).map_err(|_| malformed(member, raw, EXPECTED))?;
-    let whole = number.as_str().split('.').next().unwrap_or_default();
-    whole
-        .parse()
-        .ok()
+    // Most are written so that nothing has to be counted.
+    let plain = text.strip_suffix(".0").unwrap_or(text).parse().ok();
+    plain
+        .or_else(|| {
+            let number = Number::parse(text).ok()?;
+            number.as_str().split('.').next()?.parse().ok()
+        })
         .filter(|seconds| *seconds <= MAX_SECONDS)
         .ok_or_else(|| malformed(member, raw, EXPECTED))
 }
 
 fn text<'a>(
     member: &'static str,
-    raw: Option<&'a RawValue>,
+    found: &Option<Text<'a>>,
     expected: &'static str,
 ) -> Result<Cow<'a, str>, ChangeFault> {
-    let json = present(member, raw, expected)?.get();
-    // Without a backslash, what stands between the quotes is the text.
-    match json
-        .strip_prefix('"')
-        .and_then(|json| json.strip_suffix('"'))
-    {
-        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        Some(_) => serde_json::from_str(json)
-            .map(Cow::Owned)
-            .map_err(|_| malformed(member, raw, expected)),
-        None => Err(malformed(member, raw, expected)),
+    match found {
+        Some(Text::Is(text)) => Ok(text.clone()),
+        Some(Text::IsNot(_)) => Err(not_the_text(member, found, expected)),
+        None => Err(ChangeFault::Missing { member, expected }),
     }
+}
+
+fn not_the_text(
+    member: &'static str,
+    found: &Option<Text<'_>>,
+    expected: &'static str,
+) -> ChangeFault {
+    let found = match found {
+        Some(Text::Is(text)) => format!("\"{}\"", shown(text)),
+        Some(Text::IsNot(what)) => (*what).to_owned(),
+        None => "null".to_owned(),
+    };
+    ChangeFault::Malformed {
+        member,
+        found,
+        expected,
+    }
+}
+
+/// As much of a faulty value as a message holds.
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn present<'a>(
@@ -529,14 +619,9 @@ fn present<'a>(
 }
 
 fn malformed(member: &'static str, raw: Option<&RawValue>, expected: &'static str) -> ChangeFault {
-    let found = raw.map_or("null", RawValue::get);
-    let mut shown: String = found.chars().take(SHOWN_CHARS).collect();
-    if shown.len() < found.len() {
-        shown.push('…');
-    }
     ChangeFault::Malformed {
         member,
-        found: shown,
+        found: shown(raw.map_or("null", RawValue::get)),
         expected,
     }
 }
@@ -557,7 +642,7 @@ mod tests {
         assert_eq!(record.kind, ChangeKind::Insert);
         assert_eq!(record.seconds, 1_664_559_083);
         assert_eq!(
-            record.sequence.padded(),
+            record.sequence_number().padded(),
             "0000000000000000000700000000000888747038"
         );
         assert_eq!(
@@ -645,7 +730,7 @@ mod tests {
             ),
             (
                 (":table/offers/stream/", ":stream/offers/"),
-                "eventSourceARN is \"arn:aws:dynamodb:us-east-2:111122223333:stream/offers/2022-…: expected the ARN of a table's stream",
+                "eventSourceARN is \"arn:aws:dynamodb:us-east-2:111122223333:stream/offers/2022-0…\": expected the ARN of a table's stream",
             ),
             (
                 (
@@ -682,10 +767,15 @@ mod tests {
 
     #[test]
     fn a_completion_is_read_as_it_was_written() {
-        for window_start in [None, Some(1_768_386_000)] {
+        for (end, window_start) in [
+            (1_768_386_096, None),
+            (1_768_386_099, None),
+            (1_768_386_096, Some(1_768_386_000)),
+        ] {
             let written = Completion {
                 source: SnapshotSource::Scan,
                 time: 1_768_386_096,
+                end,
                 window_start,
             };
             let line = String::from_utf8(written.line("x\"y")).unwrap();

@@ -64,7 +64,8 @@ pub enum Step {
 impl MergeRule {
     /// The rule for a log with these complete snapshots and repairs, for its state before the second `until`.
     pub fn new(complete: &[Completion], until: u64) -> Self {
-        let complete = || complete.iter().filter(|done| done.time <= until);
+        // A scan's rows are of any time up to its end.
+        let complete = || complete.iter().filter(|done| done.end <= until);
         let snapshot = complete()
             .filter(|done| done.window_start.is_none())
             .map(|done| (done.time, done.source))
@@ -256,6 +257,7 @@ mod tests {
         Completion {
             source: SnapshotSource::Export,
             time,
+            end: time,
             window_start,
         }
     }
@@ -393,6 +395,14 @@ mod tests {
     fn the_state_before_a_time_knows_nothing_of_what_came_after() {
         let rule = MergeRule::new(&[whole(1_000, None), whole(500, None)], 900);
         assert_eq!(rule.snapshot(), Some((500, SnapshotSource::Export)));
+        let scan = Completion {
+            source: SnapshotSource::Scan,
+            end: 901,
+            ..whole(800, None)
+        };
+        let snapshot = |until| MergeRule::new(&[scan, whole(500, None)], until).snapshot();
+        assert_eq!(snapshot(900), Some((500, SnapshotSource::Export)));
+        assert_eq!(snapshot(901), Some((800, SnapshotSource::Scan)));
         let mut merge = Merge::new(rule);
         for line in [stream(1, 899, 1, Some(1)), stream(1, 900, 2, Some(2))] {
             let Ok(LogLine::Change(change)) = LogLine::parse(&line) else {

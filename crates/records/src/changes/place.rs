@@ -42,7 +42,7 @@ pub fn stream_object(table: &str, first: &StreamRecord<'_>, codec: Codec) -> Str
     format!(
         "{}{}-{}.{}",
         hour_folder(table, "stream", first.seconds),
-        first.sequence.padded(),
+        first.sequence_number().padded(),
         first.event_id,
         codec.suffix()
     )

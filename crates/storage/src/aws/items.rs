@@ -19,7 +19,7 @@ use super::tables::{AwsTables, retried};
 use super::values::{dynamo_item, dynamo_value, item_of};
 use crate::{
     Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, Scanned, StorageError, StreamDescription,
-    StreamView, WriteOutcome,
+    StreamView, TableIdentity, Timestamp, WriteOutcome,
 };
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
@@ -86,10 +86,35 @@ impl ItemStore for AwsTables {
         stream_of(&description).map_err(|fault| unreadable("DescribeTable", table, fault))
     }
 
+    async fn created(&self, table: &str) -> Result<Timestamp, StorageError> {
+        let description = self.description(table).await?;
+        let created = description.creation_date_time();
+        created
+            .and_then(|time| u64::try_from(time.to_millis().ok()?).ok())
+            .map(Timestamp)
+            .ok_or_else(|| {
+                unreadable(
+                    "DescribeTable",
+                    table,
+                    "the answer has no CreationDateTime".to_owned(),
+                )
+            })
+    }
+
     async fn item_count(&self, table: &str) -> Result<u64, StorageError> {
         let count = self.description(table).await?.item_count();
         let count = u64::try_from(count.unwrap_or_default());
         count.map_err(|error| unreadable("DescribeTable", table, error.to_string()))
+    }
+
+    async fn identity(&self, table: &str) -> Result<TableIdentity, StorageError> {
+        let description = self.description(table).await?;
+        let missing =
+            |what| move || unreadable("DescribeTable", table, format!("the answer has no {what}"));
+        Ok(TableIdentity {
+            arn: description.table_arn.ok_or_else(missing("ARN"))?,
+            id: description.table_id.ok_or_else(missing("table id"))?,
+        })
     }
 }
 

@@ -248,11 +248,22 @@ async fn missing_tables(store: &impl ItemStore, shape: &TableShape) {
     let error = store.write_if(&elsewhere, &put, &Condition::Exists).await;
     assert_eq!(kind(error.err()), not_found);
     assert_eq!(kind(store.stream(&elsewhere.name).await.err()), not_found);
+    assert_eq!(kind(store.created(&elsewhere.name).await.err()), not_found);
+    assert!(store.created(&shape.name).await.is_ok());
     assert_eq!(
         kind(store.item_count(&elsewhere.name).await.err()),
         not_found
     );
+    assert_eq!(kind(store.identity(&elsewhere.name).await.err()), not_found);
     assert!(store.item_count(&shape.name).await.is_ok());
+    let identity = store.identity(&shape.name).await.expect("a description");
+    let end = format!(":table/{}", shape.name);
+    assert!(
+        identity.arn.ends_with(&end) && !identity.id.is_empty(),
+        "{identity:?}"
+    );
+    let again = store.identity(&shape.name).await.expect("a description");
+    assert_eq!(again, identity);
     let stream = store.stream(&shape.name).await.expect("a description");
     assert_eq!(stream, None, "the contract's table has no stream");
 }

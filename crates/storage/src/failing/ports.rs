@@ -8,7 +8,7 @@ use super::store::{Failing, Write, dead, injected};
 use crate::{
     Condition, ErrorKind, ItemStore, ItemWrite, Ledger, LedgerRow, ListedObject, Notices,
     ObjectBody, ObjectId, ObjectStore, PutItem, ScanPage, Scanned, StorageError, StreamDescription,
-    TableStore, Upload, UploadedPart, WriteOutcome,
+    TableIdentity, TableStore, Timestamp, Upload, UploadedPart, WriteOutcome,
 };
 
 type Content = LocalBoxStream<'static, Result<Bytes, StorageError>>;
@@ -214,9 +214,17 @@ impl<T: ItemStore> ItemStore for Failing<T> {
         self.run("DescribeTable", self.inner.stream(table)).await
     }
 
+    async fn created(&self, table: &str) -> Result<Timestamp, StorageError> {
+        self.run("DescribeTable", self.inner.created(table)).await
+    }
+
     async fn item_count(&self, table: &str) -> Result<u64, StorageError> {
         self.run("DescribeTable", self.inner.item_count(table))
             .await
+    }
+
+    async fn identity(&self, table: &str) -> Result<TableIdentity, StorageError> {
+        self.run("DescribeTable", self.inner.identity(table)).await
     }
 }
 

@@ -7,7 +7,7 @@ use records::{Item, KeyError, Number, TableShape, Value, item_size};
 use super::tables::{MemoryTables, Table, check_item, no_table};
 use crate::{
     Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, Scanned, StorageError, StreamDescription,
-    WriteOutcome,
+    TableIdentity, Timestamp, WriteOutcome,
 };
 
 /// Where a page of a scan ends.
@@ -53,12 +53,28 @@ impl ItemStore for MemoryTables {
         Ok(found.stream.clone())
     }
 
+    async fn created(&self, table: &str) -> Result<Timestamp, StorageError> {
+        let tables = self.lock();
+        let found = tables
+            .get(table)
+            .ok_or_else(|| no_table("DescribeTable", table))?;
+        Ok(found.created)
+    }
+
     async fn item_count(&self, table: &str) -> Result<u64, StorageError> {
         let tables = self.lock();
         let found = tables
             .get(table)
             .ok_or_else(|| no_table("DescribeTable", table))?;
         Ok(found.items.len() as u64)
+    }
+
+    async fn identity(&self, table: &str) -> Result<TableIdentity, StorageError> {
+        let tables = self.lock();
+        let found = tables
+            .get(table)
+            .ok_or_else(|| no_table("DescribeTable", table))?;
+        Ok(found.identity.clone())
     }
 }
 

@@ -6,7 +6,9 @@ use records::{
     MAX_SORT_KEY_BYTES, TableShape, Value,
 };
 
-use crate::{ErrorKind, PutItem, StorageError, StreamDescription, TableStore};
+use crate::{
+    ErrorKind, PutItem, StorageError, StreamDescription, TableIdentity, TableStore, Timestamp,
+};
 
 /// DynamoDB's quotas of a BatchWriteItem.
 const MAX_BATCH_ITEMS: usize = 25;
@@ -26,6 +28,8 @@ pub(super) struct Table {
     pub(super) shape: TableShape,
     pub(super) items: BTreeMap<Vec<u8>, Item>,
     pub(super) stream: Option<StreamDescription>,
+    pub(super) created: Timestamp,
+    pub(super) identity: TableIdentity,
     puts: u64,
 }
 
@@ -47,6 +51,11 @@ impl MemoryTables {
             shape,
             items: BTreeMap::new(),
             stream: None,
+            created: Timestamp(0),
+            identity: TableIdentity {
+                arn: format!("arn:aws:dynamodb:us-east-1:123456789012:table/{name}"),
+                id: format!("{name}-1"),
+            },
             puts: 0,
         };
         let before = self.lock().insert(name.clone(), table);
@@ -64,6 +73,32 @@ impl MemoryTables {
             .get_mut(table)
             .expect("a test enables the stream of a table that it has made")
             .stream = Some(stream);
+        self
+    }
+
+    /// Makes the table another one of its name.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    #[must_use]
+    pub fn with_identity(self, table: &str, identity: TableIdentity) -> Self {
+        self.lock()
+            .get_mut(table)
+            .expect("a test names a table that it has made")
+            .identity = identity;
+        self
+    }
+
+    /// Says when the table was made, which is 1970 otherwise.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    #[must_use]
+    pub fn created_at(self, table: &str, time: Timestamp) -> Self {
+        self.lock()
+            .get_mut(table)
+            .expect("a test dates a table that it has made")
+            .created = time;
         self
     }
 

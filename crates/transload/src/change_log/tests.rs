@@ -1,6 +1,8 @@
 use std::io::Write;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use storage::TestClock;
 use storage::failing::{Failing, Fault, FaultPlan};
 use storage::memory::MemoryObjects;
 
@@ -107,15 +109,27 @@ async fn faults_name_object_and_line() {
         read(&log, "longer").await,
         [
             "1:one",
-            "s3://lake/longer, line 2: it is too long: expected at most 4194304 bytes"
+            "s3://lake/longer, line 2: it is too long: expected at most 16777216 bytes"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_record_that_there_may_be_is_a_line() {
+    let objects = MemoryObjects::new().with_bucket("lake");
+    let long = "x".repeat(5_000_000);
+    objects.seed("lake", "k", gzip(long.as_bytes()), &[]);
+    let taken = read(&log(&objects), "k").await;
+    assert!(taken == [format!("1:{long}")], "{} lines", taken.len());
 }
 
 #[tokio::test]
 async fn hours_come_in_order_with_those_that_have_nothing() {
     let objects = lake();
-    for name in ["b", "a"] {
+    for name in ["b.jsonl.zst", "a.jsonl.gz", "c.jsonl"] {
+        objects.seed("lake", &format!("{FOLDER}{name}"), "x", &[]);
+    }
+    for name in ["a.jsonl.gz.tmp", "_SUCCESS", "a.json"] {
         objects.seed("lake", &format!("{FOLDER}{name}"), "x", &[]);
     }
     objects.seed("lake", &FOLDER.replace("stream", "scan"), "x", &[]);
@@ -129,9 +143,9 @@ async fn hours_come_in_order_with_those_that_have_nothing() {
         .try_collect()
         .await
         .unwrap();
-    let names = vec![format!("{FOLDER}a"), format!("{FOLDER}b")];
-    assert_eq!(hours, [(0, vec![]), (1, names), (2, vec![])]);
-    assert_eq!(log.all("stream").await.unwrap().len(), 2);
+    let names = ["a.jsonl.gz", "b.jsonl.zst", "c.jsonl"].map(|name| format!("{FOLDER}{name}"));
+    assert_eq!(hours, [(0, vec![]), (1, names.to_vec()), (2, vec![])]);
+    assert_eq!(log.all("stream").await.unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -140,17 +154,21 @@ async fn what_is_complete_is_read_from_both_sources() {
     let repair = Completion {
         source: SnapshotSource::Export,
         time: 7_200,
+        end: 7_200,
         window_start: Some(3_600),
     };
     let scan = Completion {
         source: SnapshotSource::Scan,
         time: 4_000,
+        end: 4_000,
         window_start: None,
     };
     for completion in [repair, scan] {
         let key = completion_object("t", completion.source, completion.time, "x");
         objects.seed("lake", &key, completion.line("x"), &[]);
     }
+    let beside = completion_object("t", SnapshotSource::Scan, 4_000, "x") + ".tmp";
+    objects.seed("lake", &beside, "no completion", &[]);
     let rows = FOLDER.replace("stream", "export") + "rows.jsonl.gz";
     objects.seed("lake", &rows, "no completion", &[]);
     assert_eq!(log(&objects).completions().await.unwrap(), [scan, repair]);
@@ -164,4 +182,25 @@ async fn what_is_complete_is_read_from_both_sources() {
             "s3://lake/{key}: it says nothing of a completion: expected one line with \"COMPLETE\""
         )
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn completions_are_read_sixteen_at_a_time() {
+    let objects = lake();
+    let plan = FaultPlan::seeded(1);
+    for nth in 1..=32 {
+        let completion = Completion {
+            source: SnapshotSource::Export,
+            time: 4_000,
+            end: 4_000,
+            window_start: None,
+        };
+        let key = completion_object("t", completion.source, completion.time, &nth.to_string());
+        objects.seed("lake", &key, completion.line("x"), &[]);
+        plan.inject("GetObject", nth, Fault::Slow(Duration::from_secs(1)));
+    }
+    let log = Log::new(Rc::new(Failing::new(objects, plan)), "lake", "t");
+    let clock = TestClock::default();
+    assert_eq!(log.completions().await.unwrap().len(), 32);
+    assert_eq!(clock.elapsed().as_secs(), 2);
 }

@@ -13,8 +13,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use records::{PlanError, RowMapping};
 use serde_json::Value;
-use storage::{Clock, ErrorKind, StorageError, TableStore, Timestamp};
+use storage::{Clock, StorageError, TableStore, Timestamp};
 
+use crate::advice::Advice;
 use crate::output::OutputError;
 use recorder::FileRecorder;
 
@@ -23,6 +24,12 @@ pub use local_file::{LocalFile, LocalFileError};
 /// As the function has it unless told otherwise: the runs in which a later row supersedes an earlier one end with each block,
 /// so that a file has the same counts here and there.
 const BLOCK_ROWS: u64 = 50_000;
+
+const ADVICE: Advice = Advice {
+    option: "--table",
+    rights: "dynamodb:DescribeTable and dynamodb:BatchWriteItem on it",
+    throttled: ": try again later or raise its capacity",
+};
 
 /// What is to be loaded, and where.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +93,7 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The table's keys cannot be found out.
-    #[error("{}", advice(table, source.kind()))]
+    #[error("{}", ADVICE.about(table, source.kind()))]
     Table {
         /// The table.
         table: String,
@@ -119,7 +126,7 @@ pub enum LoadError {
     /// The table took no more rows.
     #[error(
         "{}; {written} rows are written so far, and running the command again, which begins with the first row, is safe{}",
-        advice(table, kind_of_failure(source)),
+        ADVICE.about_failure(table, source),
         until(.quiet_until)
     )]
     Unwritable {
@@ -132,33 +139,6 @@ pub enum LoadError {
         /// Why.
         source: Box<WriteFailure>,
     },
-}
-
-/// What a person can do about an answer of the table.
-fn advice(table: &str, kind: ErrorKind) -> String {
-    match kind {
-        ErrorKind::NotFound => format!(
-            "there is no table {table}: check --table, the region (AWS_REGION or the profile's) and --endpoint-url"
-        ),
-        ErrorKind::Denied => format!(
-            "access to the table {table} is denied: check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need dynamodb:DescribeTable and dynamodb:BatchWriteItem on it"
-        ),
-        ErrorKind::Unanswered => format!(
-            "the table {table} does not answer: check the network, the region and --endpoint-url"
-        ),
-        ErrorKind::Throttled => {
-            format!("the table {table} is throttled: try again later or raise its capacity")
-        }
-        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Internal => {
-            format!("the table {table} cannot be used")
-        }
-    }
-}
-
-fn kind_of_failure(failure: &WriteFailure) -> ErrorKind {
-    match failure {
-        WriteFailure::Store(error) | WriteFailure::NoProgress { last: error, .. } => error.kind(),
-    }
 }
 
 fn until(quiet: &Option<Timestamp>) -> String {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use flate2::write::GzEncoder;
 use records::{IndexShape, KeyAttribute, KeyType, TableShape};
-use storage::TestClock;
 use storage::failing::{Failing, Fault, FaultPlan, Landing, Rates};
 use storage::memory::MemoryTables;
+use storage::{ErrorKind, TestClock};
 use tempfile::TempDir;
 
 use super::*;

@@ -47,7 +47,7 @@ pub(super) async fn fill<T: TableStore, C: Clock>(
     };
     for part in 0..gathered.parts() {
         let written = filling
-            .write(&mut writer, gathered.states(part)?, into.shape)
+            .write(&mut writer, gathered.scattered(part)?, into.shape)
             .await;
         if let Err(stop) = written {
             // An abandoned attempt could land at any time.

@@ -12,7 +12,7 @@ use records::{Item, TableShape, item_from_dynamodb_json};
 use serde_json::value::RawValue;
 use storage::{ListedObject, ObjectStore};
 
-use super::spill::{Spill, Spilled, parts_for};
+use super::spill::{Spill, Spilled, hash_of, parts_for};
 use super::{Progress, ReplayError};
 use crate::change_log::{HOUR_SECONDS, Log, LogError};
 
@@ -24,6 +24,7 @@ const OBJECTS_AT_A_TIME: usize = 16;
 pub(super) struct Gathered {
     rule: MergeRule,
     spilled: Spilled,
+    until: u64,
     pub(super) census: Census,
 }
 
@@ -64,6 +65,7 @@ pub(super) async fn gather<O: ObjectStore + 'static>(
     let objects = objects_of(log, &rule, until).await?;
     let total: u64 = objects.iter().map(|object| object.bytes).sum();
     let parts = parts_for(total, part_bytes);
+    let ends = complete.iter().map(|complete| complete.end);
     let intake = RefCell::new(Intake {
         rule: &rule,
         target,
@@ -73,6 +75,7 @@ pub(super) async fn gather<O: ObjectStore + 'static>(
             objects: objects.len() as u64,
             ..Census::default()
         },
+        end: ends.max().unwrap_or(0),
     });
     let mut done = 0;
     let mut read = stream::iter(objects)
@@ -86,10 +89,13 @@ pub(super) async fn gather<O: ObjectStore + 'static>(
         on_progress(&Progress::Reading { done, total });
     }
     drop(read);
-    let Intake { spill, census, .. } = intake.into_inner();
+    let Intake {
+        spill, census, end, ..
+    } = intake.into_inner();
     let mut gathered = Gathered {
         spilled: spill.finish().map_err(ReplayError::Spill)?,
         rule,
+        until: until.unwrap_or(end),
         census,
     };
     gathered.count(on_progress)?;
@@ -115,7 +121,8 @@ async fn objects_of<O: ObjectStore + 'static>(
         let listed = listed.map_err(|error| ReplayError::Log(LogError::Store(error)))?;
         objects.extend(listed.into_iter().filter(in_time));
     }
-    match objects.is_empty() {
+    // A table that was empty has a snapshot without rows.
+    match objects.is_empty() && rule.snapshot().is_none() {
         true => Err(ReplayError::NoLog {
             table: log.table().to_owned(),
             bucket: log.bucket().to_owned(),
@@ -129,6 +136,8 @@ struct Intake<'a> {
     target: Option<&'a TableShape>,
     spill: Spill,
     census: Census,
+    /// The first second that is after everything in the log.
+    end: u64,
 }
 
 async fn read_object<O: ObjectStore + 'static>(
@@ -151,6 +160,7 @@ async fn read_object<O: ObjectStore + 'static>(
         let LogLine::Change(change) = parsed else {
             continue;
         };
+        intake.end = intake.end.max(change.seconds.saturating_add(1));
         intake.check(&change).map_err(|reason| ReplayError::Unfit {
             object: object(),
             line,
@@ -216,6 +226,22 @@ impl Gathered {
     /// In how many parts the keys are.
     pub(super) fn parts(&self) -> usize {
         self.spilled.parts()
+    }
+
+    /// The second before which the state is: the one that was asked for, or the first one after everything in the log.
+    pub(super) fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// The state of every key of a part, in an order in which keys that are next to each other in the table are not: writes in
+    /// their order would all go to one partition at a time.
+    pub(super) fn scattered(
+        &self,
+        part: usize,
+    ) -> Result<impl Iterator<Item = KeyState> + use<>, ReplayError> {
+        let mut states: Vec<KeyState> = self.states(part)?.collect();
+        states.sort_by_cached_key(|state| hash_of(&canonical_key_of_any(&state.keys)));
+        Ok(states.into_iter())
     }
 
     /// The state of every key of a part, in the order of their canonical keys.

@@ -1,7 +1,9 @@
 //! The merged state of a change log into a table, or into a file.
 
+mod back_off;
 mod fill;
 mod gather;
+mod marker;
 mod spill;
 #[cfg(test)]
 mod tests;
@@ -13,24 +15,35 @@ use std::path::{Path, PathBuf};
 use bulk_writer::WriteFailure;
 use records::changes::ChangeKind;
 use records::{Item, TableShape, Value};
-use storage::{Clock, ErrorKind, ItemStore, ObjectStore, ScanPage, StorageError, TableStore};
+use storage::{Clock, ItemStore, ObjectStore, ScanPage, StorageError, TableStore};
 
+use crate::advice::Advice;
 use crate::change_log::{Log, LogError};
 use crate::output::{LinesFile, OutputError, WholeFile};
 use gather::gather;
+use marker::Marker;
 use spill::LOG_BYTES_OF_PART;
 
 pub use gather::Census;
+pub use marker::MarkerError;
+
+const ADVICE: Advice = Advice {
+    option: "--into",
+    rights: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:BatchWriteItem on it, or with --version-attribute dynamodb:DescribeTable, dynamodb:PutItem and dynamodb:DeleteItem",
+    throttled: ": try again later, raise its capacity or lower --rate",
+};
 
 /// What is to be written, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Replay<'a> {
     /// The table that is written.
     pub table: &'a str,
-    /// The state is that before this second; nothing for all that the log has.
+    /// The state is that before this second; nothing for all that the log has, or, with [`Mode::Again`], had at the first try.
     pub until: Option<u64>,
     /// What the table may hold already.
     pub mode: Mode<'a>,
+    /// Where it is kept which replay fills the table, until that has ended; a table that lives needs none.
+    pub marker: &'a Path,
     /// Where the items go that DynamoDB refuses.
     pub unprocessed: &'a Path,
     /// Where the random back-off begins.
@@ -42,7 +55,7 @@ pub struct Replay<'a> {
 pub enum Mode<'a> {
     /// Nothing.
     Empty,
-    /// Nothing but what an earlier try of the very same replay has put.
+    /// Nothing but what an earlier try of the very same replay has put, whose marker is there.
     Again,
     /// Anything: an item is written only over an older one.
     Living {
@@ -76,7 +89,7 @@ pub enum Progress {
         done: u64,
         /// So much there is.
         total: u64,
-        /// Items that came back unwritten and were sent again.
+        /// Items that were not written and were sent again.
         throttled: u64,
     },
 }
@@ -151,7 +164,7 @@ pub enum ReplayError {
     },
     /// The log says that an item changed, and not to what.
     #[error(
-        "the last change of the key {key} has no image of the item, so nothing is written: expected a stream with the view NEW_IMAGE or NEW_AND_OLD_IMAGES (a complete export from after that change, loaded into the log, makes up for it)"
+        "the last change of the key {key} has no image of the item, so nothing is written: expected a stream with the view NEW_IMAGE or NEW_AND_OLD_IMAGES (the log cannot be replayed until a snapshot from after that change is in it)"
     )]
     NoImage {
         /// The key as JSON.
@@ -163,7 +176,7 @@ pub enum ReplayError {
     )]
     Spill(#[source] io::Error),
     /// The table's keys cannot be found out, or its items not be read.
-    #[error("{}", advice(table, source.kind()))]
+    #[error("{}", ADVICE.about(table, source.kind()))]
     Table {
         /// The table.
         table: String,
@@ -172,7 +185,7 @@ pub enum ReplayError {
     },
     /// Items would be written over others without a look at them.
     #[error(
-        "the table {0} is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute)"
+        "the table {0} is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute); a replay that was stopped is repeated with --again"
     )]
     NotEmpty(String),
     /// The version attribute is a part of the key.
@@ -180,13 +193,16 @@ pub enum ReplayError {
         "{0:?} is a key attribute of the table: expected --version-attribute to name one that grows with each write of an item"
     )]
     VersionIsKey(String),
+    /// The marker of an earlier try is not there, or one of another replay.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
     /// A file cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The table took no more items.
     #[error(
         "{}; {written} items are written so far, and running the command again with --again added is safe",
-        advice(table, kind_of_failure(source))
+        ADVICE.about_failure(table, source)
     )]
     Unfilled {
         /// The table.
@@ -199,7 +215,7 @@ pub enum ReplayError {
     /// A write on a condition failed.
     #[error(
         "{}; {done} of {total} keys are done so far, and running the command again is safe",
-        advice(table, source.kind())
+        ADVICE.about_failure(table, source)
     )]
     NotUpdated {
         /// The table.
@@ -209,14 +225,18 @@ pub enum ReplayError {
         /// Keys of the log.
         total: u64,
         /// Why.
-        source: Box<StorageError>,
+        source: Box<WriteFailure>,
     },
 }
 
 impl ReplayError {
     /// Whether other arguments are needed, where trying again cannot help.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NotEmpty(_) | Self::VersionIsKey(_))
+        match self {
+            Self::NotEmpty(_) | Self::VersionIsKey(_) => true,
+            Self::Marker(error) => error.is_usage(),
+            _ => false,
+        }
     }
 
     fn no_image(keys: &Item) -> Self {
@@ -239,37 +259,8 @@ fn how_to_go_on(error: &LogError) -> &'static str {
     match error {
         LogError::Store(_) => "",
         _ => {
-            " (put the object back as it was, or load a complete export from after it into the log, which makes it unnecessary)"
+            " (put the object back as it was: without it the log cannot be replayed until a snapshot from after it is in the log)"
         }
-    }
-}
-
-/// What a person can do about an answer of the table.
-fn advice(table: &str, kind: ErrorKind) -> String {
-    match kind {
-        ErrorKind::NotFound => format!(
-            "there is no table {table}: check --into, the region (AWS_REGION or the profile's) and --endpoint-url"
-        ),
-        ErrorKind::Denied => format!(
-            "access to the table {table} is denied: check the credentials, which need dynamodb:DescribeTable, dynamodb:Scan and dynamodb:BatchWriteItem on it, or with --version-attribute dynamodb:DescribeTable, dynamodb:PutItem and dynamodb:DeleteItem"
-        ),
-        ErrorKind::Unanswered => format!(
-            "the table {table} does not answer: check the network, the region and --endpoint-url"
-        ),
-        ErrorKind::Throttled => {
-            format!(
-                "the table {table} is throttled: try again later, raise its capacity or lower --rate"
-            )
-        }
-        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Internal => {
-            format!("the table {table} cannot be used")
-        }
-    }
-}
-
-fn kind_of_failure(failure: &WriteFailure) -> ErrorKind {
-    match failure {
-        WriteFailure::Store(error) | WriteFailure::NoProgress { last: error, .. } => error.kind(),
     }
 }
 
@@ -299,7 +290,7 @@ async fn replay_in_parts<O, T, C>(
     tables: &T,
     clock: &C,
     part_bytes: u64,
-    mut on_progress: impl FnMut(&Progress),
+    on_progress: impl FnMut(&Progress),
 ) -> Result<Replayed, ReplayError>
 where
     O: ObjectStore + 'static,
@@ -310,38 +301,13 @@ where
         .describe(replay.table)
         .await
         .map_err(ReplayError::table(replay.table))?;
-    match replay.mode {
-        Mode::Empty => check_empty(tables, &shape).await?,
-        Mode::Living { version, .. } if shape.keys().any(|key| key.name == version) => {
-            return Err(ReplayError::VersionIsKey(version.to_owned()));
-        }
-        Mode::Again | Mode::Living { .. } => {}
-    }
-    let mut refused = LinesFile::create(replay.unprocessed.to_owned())?;
-    let gathered = gather(
-        log,
-        replay.until,
-        Some(&shape),
-        part_bytes,
-        &mut on_progress,
-    )
-    .await?;
     let into = Target {
         shape: &shape,
         tables,
         clock,
     };
-    let fates = match replay.mode {
-        Mode::Empty | Mode::Again => {
-            fill::fill(
-                &gathered,
-                &into,
-                replay.seed,
-                &mut refused,
-                &mut on_progress,
-            )
-            .await?
-        }
+    match replay.mode {
+        Mode::Empty | Mode::Again => fill_all(replay, log, &into, part_bytes, on_progress).await,
         Mode::Living {
             version,
             per_second,
@@ -350,12 +316,67 @@ where
                 attribute: version,
                 per_second,
             };
-            update::update(&gathered, &into, &rule, &mut refused, &mut on_progress).await?
+            update_all(replay, &rule, log, &into, part_bytes, on_progress).await
         }
-    };
+    }
+}
+
+async fn fill_all<O, T, C>(
+    replay: &Replay<'_>,
+    log: &Log<O>,
+    into: &Target<'_, T, C>,
+    part_bytes: u64,
+    mut on_progress: impl FnMut(&Progress),
+) -> Result<Replayed, ReplayError>
+where
+    O: ObjectStore + 'static,
+    T: TableStore + ItemStore,
+    C: Clock,
+{
+    if replay.mode == Mode::Empty {
+        check_empty(into.tables, into.shape).await?;
+    }
+    let table = into.tables.identity(replay.table).await;
+    let table = table.map_err(ReplayError::table(replay.table))?;
+    let until = marker::until_of(replay, &table, log)?;
+    let mut refused = LinesFile::create(replay.unprocessed.to_owned())?;
+    let shape = Some(into.shape);
+    let gathered = gather(log, until, shape, part_bytes, &mut on_progress).await?;
+    Marker::of(&table, log, gathered.until()).write(replay.marker)?;
+    let fates = fill::fill(&gathered, into, replay.seed, &mut refused, &mut on_progress).await?;
+    let unprocessed = refused.finish()?;
+    Marker::remove(replay.marker)?;
     Ok(Replayed {
         census: gathered.census,
         fates,
+        unprocessed,
+    })
+}
+
+async fn update_all<O, T, C>(
+    replay: &Replay<'_>,
+    rule: &update::ByVersion<'_>,
+    log: &Log<O>,
+    into: &Target<'_, T, C>,
+    part_bytes: u64,
+    mut on_progress: impl FnMut(&Progress),
+) -> Result<Replayed, ReplayError>
+where
+    O: ObjectStore + 'static,
+    T: ItemStore,
+    C: Clock,
+{
+    if into.shape.keys().any(|key| key.name == rule.attribute) {
+        return Err(ReplayError::VersionIsKey(rule.attribute.to_owned()));
+    }
+    let mut refused = LinesFile::create(replay.unprocessed.to_owned())?;
+    let shape = Some(into.shape);
+    let gathered = gather(log, replay.until, shape, part_bytes, &mut on_progress).await?;
+    let seed = replay.seed;
+    let updated = update::update(&gathered, into, rule, seed, &mut refused, &mut on_progress);
+    Ok(Replayed {
+        fates: updated.await?,
+        census: gathered.census,
         unprocessed: refused.finish()?,
     })
 }

@@ -44,6 +44,13 @@ pub(super) fn parts_for(log_bytes: u64, part_bytes: u64) -> usize {
     usize::try_from(parts).expect("at most 4,096")
 }
 
+/// Where a key belongs, the same in every run of a program.
+pub(super) fn hash_of(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Spill {
     /// Begins a file in the folder for temporary files (TMPDIR).
     pub(super) fn new(parts: usize) -> io::Result<Self> {
@@ -57,9 +64,7 @@ impl Spill {
 
     /// Keeps a line, which has no line ending, in its key's part.
     pub(super) fn push(&mut self, key: &[u8], line: &str) -> io::Result<()> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let part = hasher.finish() % self.parts.len() as u64;
+        let part = hash_of(key) % self.parts.len() as u64;
         let part = usize::try_from(part).expect("below the number of parts");
         let buffer = &mut self.parts[part].buffer;
         buffer.extend_from_slice(line.as_bytes());

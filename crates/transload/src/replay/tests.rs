@@ -9,9 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
 use records::{KeyAttribute, KeyType, item_from_dynamodb_json};
-use storage::TestClock;
 use storage::failing::{Crash, Failing, Fault, FaultPlan, Landing};
 use storage::memory::{MemoryObjects, MemoryTables};
+use storage::{ErrorKind, TestClock};
 use tempfile::TempDir;
 
 use super::*;
@@ -125,6 +125,7 @@ impl Lake {
         let done = Completion {
             source: SnapshotSource::Export,
             time,
+            end: time,
             window_start: None,
         };
         let key = completion_object(SOURCE, SnapshotSource::Export, time, "x");
@@ -155,6 +156,10 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    fn marker(&self) -> PathBuf {
+        self.0.path().join("copy.replay.json")
+    }
+
     fn unprocessed(&self) -> PathBuf {
         self.0.path().join("unprocessed.jsonl")
     }
@@ -170,6 +175,7 @@ impl Folder {
             table: TARGET,
             until,
             mode,
+            marker: &self.marker(),
             unprocessed: &self.unprocessed(),
             seed: 7,
         };
@@ -482,9 +488,15 @@ async fn crash_everywhere(before: &[Item], first: Mode<'_>, again: Mode<'_>) {
                 assert!(matches!(refused, Err(ReplayError::NotEmpty(_))));
             }
             let tables = tables.with_plan(FaultPlan::seeded(0));
+            // A try that has not begun to write leaves no marker and no item.
+            let again = match folder.marker().exists() {
+                true => again,
+                false => first,
+            };
             let replayed = folder.run(&lake.log(), &tables, None, again).await.unwrap();
             tables.settle().await;
             assert_eq!(held(tables.inner()), expected, "{nth} {crash:?}");
+            assert!(!folder.marker().exists());
             assert_eq!(replayed.fates.total(), replayed.census.keys);
         }
     }
@@ -510,7 +522,7 @@ async fn a_table_with_an_item_is_not_filled() {
     let tables = target();
     tables.seed(TARGET, [item(&image(1, ""))]);
     let folder = Folder::new();
-    insta::assert_snapshot!(folder.message(&lake, &tables, Mode::Empty).await, @"the table copy is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute)");
+    insta::assert_snapshot!(folder.message(&lake, &tables, Mode::Empty).await, @"the table copy is not empty: name an empty one, or, to write only over what is older, the attribute that tells (--version-attribute); a replay that was stopped is repeated with --again");
     assert_eq!(held(&tables).len(), 1);
     let key = Mode::Living {
         version: "offer",
@@ -545,8 +557,8 @@ async fn message_for(line: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_line_that_cannot_be_used_stops_everything_before_the_first_write() {
     let good = stream_line(2, START, 2, Some(image(2, "")), None);
-    insta::assert_snapshot!(message_for("{").await, @"the log cannot be read, so nothing is written (put the object back as it was, or load a complete export from after it into the log, which makes it unnecessary): s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: the record cannot be read (EOF while parsing an object at line 1 column 1): expected a JSON object as DynamoDB Streams sends it");
-    insta::assert_snapshot!(message_for(&good.replace("MODIFY", "UPSERT")).await, @r#"the log cannot be read, so nothing is written (put the object back as it was, or load a complete export from after it into the log, which makes it unnecessary): s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: eventName is "UPSERT": expected INSERT, MODIFY or REMOVE"#);
+    insta::assert_snapshot!(message_for("{").await, @"the log cannot be read, so nothing is written (put the object back as it was: without it the log cannot be replayed until a snapshot from after it is in the log): s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: the record cannot be read (EOF while parsing an object at line 1 column 1): expected a JSON object as DynamoDB Streams sends it");
+    insta::assert_snapshot!(message_for(&good.replace("MODIFY", "UPSERT")).await, @r#"the log cannot be read, so nothing is written (put the object back as it was: without it the log cannot be replayed until a snapshot from after it is in the log): s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: eventName is "UPSERT": expected INSERT, MODIFY or REMOVE"#);
     insta::assert_snapshot!(message_for(&good.replace(r#""NewImage":{"account":{"S""#, r#""NewImage":{"account":{"X""#)).await, @r#"s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: dynamodb.NewImage: there is no DynamoDB type "X" at line 1 column 15: expected an item as DynamoDB JSON; nothing is written"#);
     insta::assert_snapshot!(message_for(&good.replace(r#""NewImage":{"account":{"S":"a2"}"#, r#""NewImage":{"account":{"S":"a1"}"#)).await, @r#"s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: dynamodb.NewImage has another "account" than dynamodb.Keys: expected the item of that key; nothing is written"#);
     insta::assert_snapshot!(message_for(&good.replace(r#""account":{"S":"a2"},"#, "")).await, @r#"s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: the key attribute "account" is missing: expected the keys of the table copy; nothing is written"#);
@@ -554,7 +566,7 @@ async fn a_line_that_cannot_be_used_stops_everything_before_the_first_write() {
     insta::assert_snapshot!(message_for(&good.replace(r#""offer":{"N""#, r#""offer":{"S""#)).await, @r#"s3://lake/changes/table=offers/source=stream/dt=2026-01-14/hour=10/zz.jsonl.gz, line 2: the key attribute "offer" is not of the table's type N: expected the keys of the table copy; nothing is written"#);
     // After all others, of a key of its own.
     let keys_only = stream_line(91, START + 900, 900, None, None).replace("REMOVE", "MODIFY");
-    insta::assert_snapshot!(message_for(&keys_only).await, @r#"the last change of the key {"account":"a1","offer":91} has no image of the item, so nothing is written: expected a stream with the view NEW_IMAGE or NEW_AND_OLD_IMAGES (a complete export from after that change, loaded into the log, makes up for it)"#);
+    insta::assert_snapshot!(message_for(&keys_only).await, @r#"the last change of the key {"account":"a1","offer":91} has no image of the item, so nothing is written: expected a stream with the view NEW_IMAGE or NEW_AND_OLD_IMAGES (the log cannot be replayed until a snapshot from after that change is in it)"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -594,7 +606,7 @@ async fn hours_that_cannot_matter_are_not_read() {
     assert_eq!(replayed.unwrap().census.objects, 1);
     broken("stream", START + 3_600);
     let replayed = Folder::new()
-        .run(&lake.log(), &tables, until, Mode::Again)
+        .run(&lake.log(), &target(), until, Mode::Empty)
         .await;
     assert!(matches!(replayed, Err(ReplayError::Log(_))));
 }
@@ -687,6 +699,7 @@ async fn progress_is_reported_in_every_phase_and_while_no_run_settles() {
         table: TARGET,
         until: None,
         mode: Mode::Empty,
+        marker: &folder.marker(),
         unprocessed: &folder.unprocessed(),
         seed: 7,
     };
@@ -725,4 +738,191 @@ async fn throttles_and_missing_answers_are_waited_out() {
         .unwrap();
     assert_eq!(replayed.fates.written, items.len() as u64);
     assert_eq!(held(tables.inner()), items);
+}
+
+/// A replay into an empty table that was stopped while it wrote.
+async fn stopped(lake: &Lake, until: Option<u64>) -> (Folder, MemoryTables) {
+    let plan = FaultPlan::seeded(3);
+    plan.inject("BatchWriteItem", 3, Fault::Fail(ErrorKind::Denied));
+    let tables = Failing::new(target(), plan);
+    let folder = Folder::new();
+    let stopped = folder.run(&lake.log(), &tables, until, Mode::Empty).await;
+    assert!(matches!(stopped, Err(ReplayError::Unfilled { .. })));
+    assert!(folder.marker().exists());
+    (folder, tables.inner().clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_earlier_try_of_this_very_replay_is_not_written_over() {
+    let (lake, items) = some_log();
+    let message =
+        async |folder: &Folder, log: &Log<MemoryObjects>, tables: &MemoryTables, until, mode| {
+            let before = held(tables);
+            let error = folder.run(log, tables, until, mode).await.unwrap_err();
+            assert!(error.is_usage());
+            assert_eq!(held(tables), before);
+            let folder = folder.0.path().to_str().unwrap();
+            describe(&error).replace(folder, "FOLDER")
+        };
+    let (log, again) = (lake.log(), Mode::Again);
+    // A table with newer items, and nothing that says that an earlier try put them.
+    let living = target();
+    living.seed(TARGET, [item(&image(1, ""))]);
+    insta::assert_snapshot!(message(&Folder::new(), &log, &living, None, again).await, @r#"there is no file "FOLDER/copy.replay.json", which the first try leaves when it begins to write: run the command without --again, in an empty table, or name the file of that try (--marker)"#);
+
+    let (folder, tables) = stopped(&lake, Some(START + 100_000)).await;
+    insta::assert_snapshot!(message(&folder, &log, &tables, Some(START + 99_999), again).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the --until 2026-01-15T14:06:40Z: expected 2026-01-15T14:06:39Z; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    let elsewhere = Log::new(Rc::new(lake.objects.clone()), "pond", SOURCE);
+    insta::assert_snapshot!(message(&folder, &elsewhere, &tables, None, again).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the log's bucket lake: expected pond; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    let orders = Log::new(Rc::new(lake.objects.clone()), LAKE, "orders");
+    insta::assert_snapshot!(message(&folder, &orders, &tables, None, again).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the log's table offers: expected orders; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    let identity = async |arn: &str, id: &str| {
+        let arn = format!("arn:aws:dynamodb:us-east-1:{arn}:table/copy");
+        let id = id.to_owned();
+        target().with_identity(TARGET, storage::TableIdentity { arn, id })
+    };
+    let production = identity("210987654321", "copy-1").await;
+    insta::assert_snapshot!(message(&folder, &log, &production, None, again).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the table ARN arn:aws:dynamodb:us-east-1:123456789012:table/copy: expected arn:aws:dynamodb:us-east-1:210987654321:table/copy; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    let anew = identity("123456789012", "copy-2").await;
+    insta::assert_snapshot!(message(&folder, &log, &anew, None, again).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the table id copy-1: expected copy-2; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    // The marker of another replay is not lost either.
+    insta::assert_snapshot!(message(&folder, &log, &anew, None, Mode::Empty).await, @r#"the marker "FOLDER/copy.replay.json" is of another replay, with the table id copy-1: expected copy-2; repeat that one with --again, or name another --marker (delete the file if that replay is given up)"#);
+    let text = std::fs::read_to_string(folder.marker()).unwrap();
+    std::fs::write(folder.marker(), text.replace("until", "til")).unwrap();
+    insta::assert_snapshot!(message(&folder, &log, &tables, None, again).await, @r#""FOLDER/copy.replay.json" is no marker (unknown field `til`, expected one of `table_arn`, `table_id`, `log_bucket`, `log_table`, `until` at line 1 column 132): expected one that transload replay has written; name another --marker"#);
+
+    std::fs::write(folder.marker(), text).unwrap();
+    let replayed = folder.run(&log, &tables, None, again).await.unwrap();
+    assert_eq!(
+        (held(&tables), replayed.fates.written),
+        (items.clone(), items.len() as u64)
+    );
+    assert!(!folder.marker().exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_of_all_the_log_is_repeated_up_to_where_the_log_ended_then() {
+    let (lake, items) = some_log();
+    let (folder, tables) = stopped(&lake, None).await;
+    // Meanwhile an item that the first try may have put was removed, and another one was changed.
+    let later = START + 100_000;
+    let removed = stream_line(0, later, 900, None, Some(image(0, "")));
+    let changed = stream_line(1, later, 901, Some(image(1, "")), None);
+    lake.put_lines("stream", &[(later, removed), (later, changed)]);
+    let replayed = folder.run(&lake.log(), &tables, None, Mode::Again).await;
+    assert_eq!(replayed.unwrap().fates.written, items.len() as u64);
+    assert_eq!(held(&tables), items);
+}
+
+/// A log of this many items, each of them written once.
+fn lake_of(keys: u32) -> Lake {
+    let lake = Lake::new();
+    let line = |key: u32| {
+        let image = image(key, r#","v":{"N":"1"}"#);
+        stream_line(key, START, key.into(), Some(image), None)
+    };
+    let lines: Vec<_> = (0..keys).map(|key| (START, line(key))).collect();
+    lake.put_lines("stream", &lines);
+    lake
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_lives_and_throttles_is_waited_for_as_long_as_it_takes_something() {
+    let plan = FaultPlan::seeded(5);
+    let rates = storage::failing::Rates {
+        throttled: 400,
+        answer_lost: 100,
+        ..Default::default()
+    };
+    plan.at_random("PutItem", rates);
+    let tables = Failing::new(target(), plan.clone());
+    let mode = Mode::Living {
+        version: "v",
+        per_second: 1,
+    };
+    let clock = TestClock::default();
+    let (folder, log) = (Folder::new(), lake_of(300).log());
+    let replayed = folder.run(&log, &tables, None, mode).await;
+    let fates = replayed.unwrap().fates;
+    assert_eq!(held(tables.inner()).len(), 300);
+    assert_eq!(fates.written + fates.already_there, 300);
+    assert!(
+        fates.already_there > 10,
+        "an answer that is lost is not known"
+    );
+    assert!(plan.count("PutItem") > 400);
+    // There were failures in more than two minutes, and successes between them.
+    assert!(clock.elapsed() > Duration::from_secs(290));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_lives_and_takes_nothing_is_given_up_after_two_minutes() {
+    let (lake, _) = some_log();
+    for kind in [ErrorKind::Throttled, ErrorKind::Unanswered] {
+        let plan = FaultPlan::seeded(5);
+        let rates = match kind {
+            ErrorKind::Throttled => storage::failing::Rates {
+                throttled: 1_000,
+                ..Default::default()
+            },
+            _ => storage::failing::Rates {
+                unanswered: 1_000,
+                ..Default::default()
+            },
+        };
+        plan.at_random("PutItem", rates);
+        let tables = Failing::new(target(), plan.clone());
+        let clock = TestClock::default();
+        let error = Folder::new()
+            .run(&lake.log(), &tables, None, BY_VERSION)
+            .await;
+        let message = describe(&error.unwrap_err());
+        assert!(
+            message.contains("no write was acknowledged for 120 s"),
+            "{message}"
+        );
+        assert!(
+            message.contains("running the command again is safe"),
+            "{message}"
+        );
+        let seconds = clock.elapsed().as_secs();
+        assert!((119..=126).contains(&seconds), "{seconds}");
+        // No storm: 32 writes are under way, each of which waits some seconds between its tries.
+        assert!(
+            (300..4_000).contains(&plan.count("PutItem")),
+            "{}",
+            plan.count("PutItem")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_writes_are_not_in_the_order_of_the_keys() {
+    let lake = lake_of(300);
+    let plan = FaultPlan::seeded(3);
+    plan.inject("PutItem", 100, Fault::Fail(ErrorKind::Denied));
+    let tables = Failing::new(target(), plan);
+    let folder = Folder::new();
+    let job = Replay {
+        table: TARGET,
+        until: None,
+        mode: BY_VERSION,
+        marker: &folder.marker(),
+        unprocessed: &folder.unprocessed(),
+        seed: 7,
+    };
+    // All of it is one part.
+    let stopped = replay(&job, &lake.log(), &tables, &TestClock::default(), |_| ()).await;
+    assert!(matches!(stopped, Err(ReplayError::NotUpdated { .. })));
+    let mut by_account: BTreeMap<String, u32> = BTreeMap::new();
+    for item in held(tables.inner()) {
+        *by_account
+            .entry(format!("{:?}", item["account"]))
+            .or_default() += 1;
+    }
+    assert_eq!(by_account.len(), 3, "{by_account:?}");
+    assert!(
+        by_account.values().all(|count| *count > 15),
+        "{by_account:?}"
+    );
 }

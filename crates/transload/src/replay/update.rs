@@ -1,10 +1,12 @@
 //! The state into a table that lives: one item at a time, on the condition that the table's is older.
 
+use bulk_writer::WriteFailure;
 use futures_util::{StreamExt, stream};
 use records::changes::{ChangeKind, KeyState};
 use records::{Item, Value, item_from_dynamodb_json};
-use storage::{Clock, Condition, ErrorKind, ItemStore, ItemWrite, StorageError, WriteOutcome};
+use storage::{Clock, Condition, ErrorKind, ItemStore, ItemWrite, WriteOutcome};
 
+use super::back_off::BackOff;
 use super::gather::Gathered;
 use super::{Fates, Progress, ReplayError, Target, refused_line};
 use crate::output::LinesFile;
@@ -35,14 +37,16 @@ pub(super) async fn update<T: ItemStore, C: Clock>(
     gathered: &Gathered,
     into: &Target<'_, T, C>,
     rule: &ByVersion<'_>,
+    seed: u64,
     refused: &mut LinesFile,
     on_progress: &mut impl FnMut(&Progress),
 ) -> Result<Fates, ReplayError> {
     let mut pacer = Pacer::new(into.clock, rule.per_second);
+    let back_off = BackOff::new(into.clock, seed);
     let mut fates = Fates::default();
     let total = gathered.census.keys;
     for part in 0..gathered.parts() {
-        let states = gathered.states(part)?;
+        let states = gathered.scattered(part)?;
         let planned = stream::unfold((states, &mut pacer), |(mut states, pacer)| async {
             let planned = plan(states.next()?, rule.attribute);
             if planned.is_some() {
@@ -52,7 +56,7 @@ pub(super) async fn update<T: ItemStore, C: Clock>(
         });
         let mut settled = std::pin::pin!(
             planned
-                .map(|planned| write(planned, into))
+                .map(|planned| write(planned, into, &back_off))
                 .buffer_unordered(IN_FLIGHT)
         );
         while let Some(fate) = settled.next().await {
@@ -70,7 +74,7 @@ pub(super) async fn update<T: ItemStore, C: Clock>(
             on_progress(&Progress::Writing {
                 done: fates.total(),
                 total,
-                throttled: 0,
+                throttled: back_off.waits(),
             });
         }
     }
@@ -81,7 +85,7 @@ fn failed<T, C>(
     into: &Target<'_, T, C>,
     fates: &Fates,
     total: u64,
-    source: StorageError,
+    source: WriteFailure,
 ) -> ReplayError {
     ReplayError::NotUpdated {
         table: into.shape.name.clone(),
@@ -120,16 +124,19 @@ fn version_of(item: &Item, attribute: &str) -> Option<Value> {
     matches!(version, Value::S(_) | Value::N(_) | Value::B(_)).then(|| version.clone())
 }
 
-async fn write<T: ItemStore, C>(
+async fn write<T: ItemStore, C: Clock>(
     planned: Option<(ItemWrite, Condition)>,
     into: &Target<'_, T, C>,
-) -> Result<Fate, StorageError> {
+    back_off: &BackOff<'_, C>,
+) -> Result<Fate, WriteFailure> {
     let Some((write, condition)) = planned else {
         return Ok(Fate::WithoutVersion);
     };
-    let outcome = match into.tables.write_if(into.shape, &write, &condition).await {
+    // One that landed while its answer was lost finds what it has written, and counts as there already.
+    let attempt = async || into.tables.write_if(into.shape, &write, &condition).await;
+    let outcome = match back_off.run(attempt).await {
         Ok(outcome) => outcome,
-        Err(error) if error.kind() == ErrorKind::Refused => {
+        Err(WriteFailure::Store(error)) if error.kind() == ErrorKind::Refused => {
             return Ok(Fate::Refused(refused_write(&write, error.message())));
         }
         Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use records::{Item, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use storage::TableIdentity;
 
 use super::{Job, TouchError, TouchedCounts};
 use crate::output::write_file;
@@ -31,6 +32,8 @@ pub(super) enum Segment {
 #[serde(deny_unknown_fields)]
 struct Stored {
     table: String,
+    table_arn: String,
+    table_id: String,
     attribute: String,
     /// As DynamoDB JSON.
     value: Box<RawValue>,
@@ -50,7 +53,11 @@ impl Checkpoint {
     }
 
     /// The checkpoint of this very touch; nothing if there is no file.
-    pub(super) fn read(path: &Path, job: &Job<'_>) -> Result<Option<Self>, TouchError> {
+    pub(super) fn read(
+        path: &Path,
+        job: &Job<'_>,
+        table: &TableIdentity,
+    ) -> Result<Option<Self>, TouchError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -69,7 +76,7 @@ impl Checkpoint {
             serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let value = Value::from_dynamodb_json(stored.value.get())
             .map_err(|error| wrong(format!("value: {error}")))?;
-        check(&stored, &value, job, path)?;
+        check(&stored, &value, job, table, path)?;
         let segments = stored.segments.iter().map(|segment| read_segment(segment));
         Ok(Some(Self {
             segments: segments.collect::<Result<_, _>>().map_err(wrong)?,
@@ -78,9 +85,16 @@ impl Checkpoint {
     }
 
     /// Replaces the file, so that at any moment it is the old or the new one.
-    pub(super) fn write(&self, path: &Path, job: &Job<'_>) -> Result<(), TouchError> {
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        job: &Job<'_>,
+        table: &TableIdentity,
+    ) -> Result<(), TouchError> {
         let stored = Stored {
             table: job.table.to_owned(),
+            table_arn: table.arn.clone(),
+            table_id: table.id.clone(),
             attribute: job.attribute.to_owned(),
             value: raw(job.value),
             segments: self.segments.iter().map(write_segment).collect(),
@@ -93,9 +107,18 @@ impl Checkpoint {
 }
 
 /// Whether the checkpoint is one of this touch.
-fn check(stored: &Stored, value: &Value, job: &Job<'_>, path: &Path) -> Result<(), TouchError> {
+fn check(
+    stored: &Stored,
+    value: &Value,
+    job: &Job<'_>,
+    table: &TableIdentity,
+    path: &Path,
+) -> Result<(), TouchError> {
     let of_this = [
         ("table", &*stored.table, job.table),
+        ("table ARN", &*stored.table_arn, &*table.arn),
+        // A table made anew has the ARN of the one before it.
+        ("table id", &*stored.table_id, &*table.id),
         ("attribute", &*stored.attribute, job.attribute),
     ];
     let other = |what: &'static str, found: String, expected: String| TouchError::OtherCheckpoint {

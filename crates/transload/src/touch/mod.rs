@@ -13,10 +13,11 @@ use futures_util::{StreamExt, future, stream};
 use records::{Item, TableShape, Value};
 use serde::{Deserialize, Serialize};
 use storage::{
-    Clock, Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, StorageError, TableStore,
-    WriteOutcome,
+    Clock, Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, StorageError, TableIdentity,
+    TableStore, WriteOutcome,
 };
 
+use crate::advice::Advice;
 use crate::output::OutputError;
 use crate::pacer::Pacer;
 use checkpoint::{Checkpoint, Segment};
@@ -25,6 +26,12 @@ use checkpoint::{Checkpoint, Segment};
 const PAGE_ITEMS: u32 = 100;
 /// Writes under way at a time; the pace is kept however many these are.
 const IN_FLIGHT: usize = 16;
+
+const ADVICE: Advice = Advice {
+    option: "--table",
+    rights: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:UpdateItem on it",
+    throttled: ", so this has stopped: try again later, with a lower --rate",
+};
 
 /// What is to be touched.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +93,7 @@ pub struct Touched {
 #[derive(Debug, thiserror::Error)]
 pub enum TouchError {
     /// The table cannot be used.
-    #[error("{}", advice(table, source.kind()))]
+    #[error("{}", ADVICE.about(table, source.kind()))]
     Table {
         /// The table.
         table: String,
@@ -154,7 +161,7 @@ pub enum TouchError {
     /// A scan or a write failed.
     #[error(
         "{}; {seen} items are done, and running the command again goes on after them",
-        advice(table, source.kind())
+        ADVICE.about(table, source.kind())
     )]
     Stopped {
         /// The table.
@@ -173,27 +180,6 @@ impl TouchError {
             self,
             Self::KeyAttribute { .. } | Self::WrongCheckpoint { .. } | Self::OtherCheckpoint { .. }
         )
-    }
-}
-
-/// What a person can do about an answer of the table.
-fn advice(table: &str, kind: ErrorKind) -> String {
-    match kind {
-        ErrorKind::NotFound => format!(
-            "there is no table {table}: check --table, the region (AWS_REGION or the profile's) and --endpoint-url"
-        ),
-        ErrorKind::Denied => format!(
-            "access to the table {table} is denied: check the credentials, which need dynamodb:DescribeTable, dynamodb:Scan and dynamodb:UpdateItem on it"
-        ),
-        ErrorKind::Unanswered => format!(
-            "the table {table} does not answer: check the network, the region and --endpoint-url"
-        ),
-        ErrorKind::Throttled => format!(
-            "the table {table} is throttled, so this has stopped: try again later, with a lower --rate"
-        ),
-        ErrorKind::Refused | ErrorKind::Conflict | ErrorKind::Internal => {
-            format!("the table {table} cannot be used")
-        }
     }
 }
 
@@ -218,15 +204,17 @@ pub async fn touch<T: TableStore + ItemStore, C: Clock>(
         return Err(TouchError::NoStream(job.table.to_owned()));
     }
     let about = tables.item_count(job.table).await.map_err(unusable)?;
-    let found = Checkpoint::read(job.checkpoint, job)?;
+    let identity = tables.identity(job.table).await.map_err(unusable)?;
+    let found = Checkpoint::read(job.checkpoint, job, &identity)?;
     let resumed = found.is_some();
     let checkpoint = found.unwrap_or_else(|| Checkpoint::begin(job.segments));
     // What cannot be written is found out before the first item is.
-    checkpoint.write(job.checkpoint, job)?;
+    checkpoint.write(job.checkpoint, job, &identity)?;
     let mut touching = Touching {
         job,
         tables,
         shape: &shape,
+        identity,
         pacer: Pacer::new(clock, job.per_second),
         progress: TouchProgress {
             counts: checkpoint.counts,
@@ -270,6 +258,7 @@ struct Touching<'a, T, C> {
     job: &'a Job<'a>,
     tables: &'a T,
     shape: &'a TableShape,
+    identity: TableIdentity,
     pacer: Pacer<'a, C>,
     /// What is on the disk.
     checkpoint: Checkpoint,
@@ -307,7 +296,8 @@ impl<T: ItemStore, C: Clock> Touching<'_, T, C> {
             segments,
             counts: self.progress.counts,
         };
-        self.checkpoint.write(self.job.checkpoint, self.job)?;
+        self.checkpoint
+            .write(self.job.checkpoint, self.job, &self.identity)?;
         Ok(true)
     }
 

@@ -136,8 +136,16 @@ impl ItemStore for Logged {
         self.tables.stream(table).await
     }
 
+    async fn created(&self, table: &str) -> Result<storage::Timestamp, StorageError> {
+        self.tables.created(table).await
+    }
+
     async fn item_count(&self, table: &str) -> Result<u64, StorageError> {
         self.tables.item_count(table).await
+    }
+
+    async fn identity(&self, table: &str) -> Result<TableIdentity, StorageError> {
+        self.tables.identity(table).await
     }
 }
 
@@ -417,12 +425,28 @@ async fn a_checkpoint_of_another_touch_is_refused() {
     insta::assert_snapshot!(other(&|touch| touch.value = Value::N(Number::parse("1").unwrap())).await, @r#"the checkpoint "FOLDER/offers.touch.json" is of another touch, with the value {"S":"now"}: expected {"N":"1"}; finish that one, delete the file, or name another --checkpoint"#);
     insta::assert_snapshot!(other(&|touch| touch.segments = 4).await, @r#"the checkpoint "FOLDER/offers.touch.json" is of another touch, with the segments 3: expected 4; finish that one, delete the file, or name another --checkpoint"#);
 
+    // Another table of the name: of another account, or made anew.
+    let of_table = async |arn: &str, id: &str| {
+        let identity = TableIdentity {
+            arn: arn.to_owned(),
+            id: id.to_owned(),
+        };
+        let known = tables.inner().tables.identity(TABLE).await.unwrap();
+        let _ = tables.inner().tables.clone().with_identity(TABLE, identity);
+        let message = touch.message(&tables).await;
+        let _ = tables.inner().tables.clone().with_identity(TABLE, known);
+        message
+    };
+    let arn = "arn:aws:dynamodb:us-east-1:123456789012:table/offers";
+    insta::assert_snapshot!(of_table(&arn.replace("12", "21"), "offers-1").await, @r#"the checkpoint "FOLDER/offers.touch.json" is of another touch, with the table ARN arn:aws:dynamodb:us-east-1:123456789012:table/offers: expected arn:aws:dynamodb:us-east-1:213456789021:table/offers; finish that one, delete the file, or name another --checkpoint"#);
+    insta::assert_snapshot!(of_table(arn, "offers-2").await, @r#"the checkpoint "FOLDER/offers.touch.json" is of another touch, with the table id offers-1: expected offers-2; finish that one, delete the file, or name another --checkpoint"#);
+
     let text = std::fs::read_to_string(touch.checkpoint()).unwrap();
     let replaced = |old: &str, new: &str| {
         assert!(text.contains(old), "{text}");
         std::fs::write(touch.checkpoint(), text.replacen(old, new, 1)).unwrap();
     };
-    replaced("offers", "orders");
+    replaced("\"offers\"", "\"orders\"");
     insta::assert_snapshot!(touch.message(&tables).await, @r#"the checkpoint "FOLDER/offers.touch.json" is of another touch, with the table orders: expected offers; finish that one, delete the file, or name another --checkpoint"#);
     for (old, new) in [
         ("{", "["),

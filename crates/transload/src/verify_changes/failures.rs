@@ -1,5 +1,6 @@
 //! What the event source mapping gave up: objects of its on-failure destination, which hold their events whole.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -25,9 +26,9 @@ struct Failure {
     key: String,
     written: Timestamp,
     function: Option<String>,
-    /// Hours of the range that it has records of.
+    /// Hours that it has records of: all of them if it was written in the range, else those of the range.
     hours: BTreeSet<u64>,
-    /// Records of the range.
+    /// Records of these hours.
     records: u64,
     /// Those that are not in the log, as far as it has been compared.
     missing: u64,
@@ -37,6 +38,16 @@ struct Failure {
 pub(super) struct Failures {
     known: Vec<Failure>,
     unread: Vec<Finding>,
+}
+
+/// The records of one hour that the objects hold, each with its object's place among them; in order.
+pub(super) struct Held(Vec<(Fingerprint, usize)>);
+
+impl Held {
+    /// Whether one of the objects holds the record.
+    pub(super) fn has(&self, event: &Fingerprint) -> bool {
+        self.0.binary_search_by(|(held, _)| held.cmp(event)).is_ok()
+    }
 }
 
 /// What such an object says.
@@ -49,12 +60,14 @@ struct Batch {
 }
 
 #[derive(Deserialize)]
-struct RawFailure {
+struct RawFailure<'a> {
     #[serde(rename = "requestContext")]
     context: Option<RawContext>,
     #[serde(rename = "DDBStreamBatchInfo")]
     batch: Option<RawBatch>,
-    payload: Option<String>,
+    /// The event, as a JSON text of a JSON text or as it is.
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +88,8 @@ struct RawEvent<'a> {
     records: Vec<&'a RawValue>,
 }
 
-/// Reads the destination. `set_aside` are the keys of all records that were set aside.
+/// Reads the destination. What was written in the range counts with all of its records, which are some 20 hours older; of what
+/// was written later, the records of the range do. `set_aside` are the keys of all records that were set aside.
 pub(super) async fn find<O: ObjectStore + 'static>(
     log: &Log<O>,
     prefix: &str,
@@ -97,17 +111,19 @@ pub(super) async fn find<O: ObjectStore + 'static>(
         match batch {
             Ok(None) => {}
             Ok(Some(batch)) => {
-                let of_range = || {
+                let written = object.modified.0 / 1_000 / HOUR_SECONDS;
+                let all = hours.contains(&written);
+                let counted = || {
                     let hours_of = batch.placed.iter().map(|(_, at)| at / HOUR_SECONDS);
-                    hours_of.filter(|hour| hours.contains(hour))
+                    hours_of.filter(|hour| all || hours.contains(hour))
                 };
                 let not_aside = |name: &&String| !set_aside.contains(*name);
                 let lost = batch.unplaced.iter().filter(not_aside).count() as u64;
                 failures.known.push(Failure {
                     key: object.key.clone(),
                     written: object.modified,
-                    hours: of_range().collect(),
-                    records: of_range().count() as u64 + lost,
+                    hours: counted().collect(),
+                    records: counted().count() as u64 + lost,
                     missing: lost,
                     function: batch.function,
                 });
@@ -122,27 +138,42 @@ pub(super) async fn find<O: ObjectStore + 'static>(
 }
 
 impl Failures {
-    /// Compares an hour of the log, by the event ids that it has.
-    pub(super) async fn compare<O: ObjectStore + 'static>(
-        &mut self,
+    /// Hours outside of the range that there are records of.
+    pub(super) fn other_hours(&self, range: &Range<u64>) -> BTreeSet<u64> {
+        let hours = self.known.iter().flat_map(|failure| &failure.hours);
+        hours
+            .copied()
+            .filter(|hour| !range.contains(hour))
+            .collect()
+    }
+
+    /// The records of an hour. Objects are read again for each of their hours: an outage may leave more of them than memory can
+    /// hold.
+    pub(super) async fn held<O: ObjectStore + 'static>(
+        &self,
         log: &Log<O>,
         hour: u64,
-        events: &HashSet<Fingerprint>,
-    ) -> Result<(), StorageError> {
-        // Objects are read again for each of their hours: an outage may leave more of them than memory can hold.
-        for failure in &mut self.known {
+    ) -> Result<Held, StorageError> {
+        let mut held = Vec::new();
+        for (nth, failure) in self.known.iter().enumerate() {
             if !failure.hours.contains(&hour) {
                 continue;
             }
             if let Ok(Some(batch)) = read(log, &failure.key).await? {
-                let of_hour = batch
-                    .placed
-                    .iter()
-                    .filter(|(_, at)| at / HOUR_SECONDS == hour);
-                failure.missing += of_hour.filter(|(id, _)| !events.contains(id)).count() as u64;
+                let placed = batch.placed.into_iter();
+                let of_hour = placed.filter(|(_, at)| at / HOUR_SECONDS == hour);
+                held.extend(of_hour.map(|(event, _)| (event, nth)));
             }
         }
-        Ok(())
+        held.sort_unstable();
+        Ok(Held(held))
+    }
+
+    /// Counts what an hour of the log lacks, by the event ids that it has.
+    pub(super) fn compare(&mut self, held: &Held, events: &HashSet<Fingerprint>) {
+        for (_, nth) in held.0.iter().filter(|(event, _)| !events.contains(event)) {
+            self.known[*nth].missing += 1;
+        }
     }
 
     pub(super) fn findings(self) -> Vec<Finding> {
@@ -168,7 +199,7 @@ async fn read<O: ObjectStore + 'static>(
 }
 
 fn parse(content: &[u8], table: &str) -> Result<Option<Batch>, String> {
-    let raw: RawFailure = serde_json::from_slice(content).map_err(|error| {
+    let raw: RawFailure<'_> = serde_json::from_slice(content).map_err(|error| {
         format!(
             "it cannot be read ({error}): expected the JSON object of an on-failure destination"
         )
@@ -182,10 +213,17 @@ fn parse(content: &[u8], table: &str) -> Result<Option<Batch>, String> {
     }
     let payload = raw
         .payload
-        .ok_or("it has no payload: expected the event as text, as a destination in S3 has it")?;
-    let event: RawEvent<'_> = serde_json::from_str(&payload).map_err(|error| {
+        .ok_or("it has no payload: expected the event, as a destination in S3 has it")?;
+    let unreadable = |error: serde_json::Error| {
         format!("its payload cannot be read ({error}): expected an object with Records")
-    })?;
+    };
+    let text = match payload.get().starts_with('"') {
+        true => serde_json::from_str(payload.get())
+            .map(Cow::Owned)
+            .map_err(unreadable)?,
+        false => Cow::Borrowed(payload.get()),
+    };
+    let event: RawEvent<'_> = serde_json::from_str(&text).map_err(unreadable)?;
     let mut batch = Batch {
         function: raw.context.and_then(|context| context.function),
         placed: Vec::new(),

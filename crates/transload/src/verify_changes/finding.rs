@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use storage::Timestamp;
 
-use super::repair::{export_command, iso, quoted, windows};
+use super::repair::{Repaired, export_command, iso, quoted, windows};
 use super::set_aside::Aside;
-use super::{HourReport, Repaired, Report};
+use super::{HourReport, Report};
 use crate::change_log::HOUR_SECONDS;
 
 /// Examples that a finding gives at the most.
@@ -21,6 +21,9 @@ const LATE: Duration = Duration::from_secs(20 * HOUR_SECONDS);
 /// What was written later than this after its change was not read from the stream then, but put in by hand from what the event
 /// source mapping had given up. The stream may keep a record a little longer than it has to.
 const BY_HAND: Duration = Duration::from_secs(25 * HOUR_SECONDS);
+/// A stream that was enabled no later than this after its table was made has missed nothing: a table takes no writes while it
+/// is being made, which takes some seconds, and the two times may be told by two clocks.
+const MAKING_SECONDS: u64 = 5;
 
 /// Names that messages and commands are made with.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,8 @@ pub struct Place<'a> {
     pub bucket: &'a str,
     /// The table.
     pub table: &'a str,
+    /// The seconds, from 1970, that an export of the table which helps can be of.
+    pub exportable: &'a Range<u64>,
 }
 
 /// A gap, or a fault.
@@ -38,7 +43,7 @@ pub enum Finding {
     Faults {
         /// How many.
         count: u64,
-        /// Their hours, since 1970, but those that a repair covers.
+        /// Their hours, since 1970, but those that repairs make good.
         hours: Vec<u64>,
         /// The first of them, with object, line and what was expected.
         first: Vec<String>,
@@ -51,7 +56,7 @@ pub enum Finding {
         written: Timestamp,
         /// The function that could not take them.
         function: Option<String>,
-        /// Records of the range that it holds.
+        /// Records that it holds: of the range, or, if it was written in the range, of whatever time.
         records: u64,
         /// Those that the log lacks.
         missing: u64,
@@ -65,11 +70,11 @@ pub enum Finding {
     },
     /// The table has no stream: its changes are lost.
     NoStream,
-    /// The stream was enabled after the range begins, and the range has no records of another one.
+    /// The stream was enabled after the range begins and the table was made, and the range has no records of another one.
     BeforeStream {
         /// When, as AWS writes it.
         label: String,
-        /// The hours before, since 1970, but those that a repair covers.
+        /// The hours before, since 1970, in which the table was there, but those that repairs make good.
         hours: Vec<u64>,
     },
     /// Records were read shortly before the stream forgot them, so others may have been forgotten.
@@ -118,7 +123,7 @@ impl Finding {
 
     /// What it is, in a sentence or two.
     pub fn message(&self, place: Place<'_>) -> String {
-        let Place { bucket, table } = place;
+        let Place { bucket, table, .. } = place;
         match self {
             Self::Faults { count, .. } => format!(
                 "{count} lines or objects of the log cannot be read or do not belong where they are; what they hold is not counted."
@@ -137,7 +142,7 @@ impl Finding {
                 format!("s3://{bucket}/{key}: {reason}. Its records may not be in the log.")
             }
             Self::NoStream => format!(
-                "No stream is enabled on the table {table}, if it is still there: what changes now does not come into the log. A new stream has to be given to the event source mapping as well (deploy again)."
+                "No stream is enabled on the table {table}, if it is still there: what changes now does not come into the log. Deploying the same template again does not enable it, since CloudFormation finds nothing to change: deploy it with another StreamViewType, then with the old one. Or enable it by hand, make an event source mapping for the new stream, and let the function's role read the new stream's ARN."
             ),
             Self::BeforeStream { label, .. } => format!(
                 "The stream was enabled {label} (UTC): what changed before is not in the log, which has no records of an older stream."
@@ -175,12 +180,12 @@ impl Finding {
 
     /// What to run to mend it, or to look at it.
     pub fn commands(&self, place: Place<'_>) -> Vec<String> {
-        let Place { bucket, table } = place;
+        let Place { bucket, table, .. } = place;
         let object = |key: &str| quoted(&format!("s3://{bucket}/{key}"));
         match self {
             Self::Faults { hours, .. }
             | Self::BeforeStream { hours, .. }
-            | Self::Late { hours, .. } => windows(hours.iter().copied())
+            | Self::Late { hours, .. } => windows(hours.iter().copied(), place.exportable)
                 .iter()
                 .map(|window| export_command(table, bucket, window))
                 .collect(),
@@ -189,16 +194,13 @@ impl Finding {
                 vec![
                     format!("aws s3 cp {} - | jq -r .payload > batch.json", object(key)),
                     format!(
-                        "aws lambda invoke --function-name {} --cli-binary-format raw-in-base64-out --payload file://batch.json /dev/stdout",
+                        "aws lambda invoke --function-name {} --payload fileb://batch.json /dev/stdout",
                         quoted(function)
                     ),
                 ]
             }
             Self::FailureUnread { key, .. } => vec![format!("aws s3 cp {} -", object(key))],
-            Self::NoStream => vec![format!(
-                "aws dynamodb update-table --table-name {} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
-                quoted(table)
-            )],
+            Self::NoStream => enabling(table, bucket),
             Self::SetAside { first, .. } => first
                 .iter()
                 .take(1)
@@ -206,6 +208,15 @@ impl Finding {
                 .collect(),
             Self::NotAsExported { .. } => Vec::new(),
         }
+    }
+
+    /// Whether what helps is to export the table.
+    pub fn takes_exports(&self, place: Place<'_>) -> bool {
+        let of_hours = matches!(
+            self,
+            Self::Faults { .. } | Self::BeforeStream { .. } | Self::Late { .. }
+        );
+        of_hours && !self.commands(place).is_empty()
     }
 
     /// Everything about it, for a program.
@@ -253,6 +264,24 @@ impl Finding {
     }
 }
 
+/// Enables a stream and gives it to stream-writer as the template does.
+fn enabling(table: &str, bucket: &str) -> Vec<String> {
+    let table = quoted(table);
+    let destination = json!({"OnFailure": {"Destination": format!("arn:aws:s3:::{bucket}")}});
+    vec![
+        format!(
+            "aws dynamodb update-table --table-name {table} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+        ),
+        format!(
+            "aws lambda create-event-source-mapping --function-name STREAM_WRITER \
+             --event-source-arn \"$(aws dynamodb describe-table --table-name {table} --query Table.LatestStreamArn --output text)\" \
+             --starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures --bisect-batch-on-function-error \
+             --maximum-record-age-in-seconds 72000 --destination-config {}",
+            quoted(&destination.to_string())
+        ),
+    ]
+}
+
 fn hours_of(hours: &[u64]) -> Vec<String> {
     hours.iter().map(|hour| iso(hour * HOUR_SECONDS)).collect()
 }
@@ -260,7 +289,7 @@ fn hours_of(hours: &[u64]) -> Vec<String> {
 pub(super) fn of_faults(
     hours: &[HourReport],
     first: Vec<String>,
-    repaired: Repaired<'_>,
+    repaired: &Repaired,
 ) -> Option<Finding> {
     let faulty = hours.iter().filter(|report| report.faults > 0);
     let unrepaired = faulty.clone().map(|report| report.hour);
@@ -275,15 +304,21 @@ pub(super) fn of_faults(
 pub(super) fn of_stream(
     report: &Report,
     hours: &Range<u64>,
-    repaired: Repaired<'_>,
+    created: Timestamp,
+    repaired: &Repaired,
 ) -> Option<Finding> {
     let Some(stream) = &report.stream else {
         return Some(Finding::NoStream);
     };
     let enabled = seconds_of_label(&stream.label)?;
     let of_another = report.labels.iter().any(|label| *label != stream.label);
+    let created = created.0 / 1_000;
+    if enabled <= created + MAKING_SECONDS {
+        return None;
+    }
     // The hour in which it was enabled is not covered as a whole.
-    let before = hours.start..hours.end.min(enabled.div_ceil(HOUR_SECONDS));
+    let before =
+        hours.start.max(created / HOUR_SECONDS)..hours.end.min(enabled.div_ceil(HOUR_SECONDS));
     let uncovered: Vec<u64> = before.filter(|hour| !repaired.hour(*hour)).collect();
     (!of_another && !uncovered.is_empty()).then(|| Finding::BeforeStream {
         label: stream.label.clone(),
@@ -291,7 +326,7 @@ pub(super) fn of_stream(
     })
 }
 
-pub(super) fn of_lateness(hours: &[HourReport], repaired: Repaired<'_>) -> Option<Finding> {
+pub(super) fn of_lateness(hours: &[HourReport], repaired: &Repaired) -> Option<Finding> {
     let late: Vec<(u64, Duration)> = hours
         .iter()
         .filter_map(|report| Some((report.hour, report.latest?)))

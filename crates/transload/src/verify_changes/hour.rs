@@ -10,6 +10,7 @@ use storage::{ListedObject, ObjectStore, StorageError, Timestamp};
 
 use super::digest::{Fingerprint, of_event};
 use super::export::Wanted;
+use super::failures::Held;
 use super::finding::SHOWN;
 use crate::change_log::{HOUR_SECONDS, HourObjects, Log, LogError};
 use crate::describe;
@@ -38,7 +39,8 @@ pub struct HourReport {
     pub duplicates: u64,
     /// Lines that cannot be read or do not belong here, and objects that break off.
     pub faults: u64,
-    /// How long after its change the newest record of an object was written, at the most.
+    /// How long after its change the newest record of an object was written, at the most; but for records that an on-failure
+    /// object holds, which somebody put in by hand.
     pub latest: Option<Duration>,
 }
 
@@ -60,10 +62,11 @@ pub(super) struct HourRead {
     pub(super) faults: Vec<String>,
 }
 
-/// Reads every object of the hour. Changes are crossed off `wanted`.
+/// Reads every object of the hour. `held` is what the on-failure objects have of it; changes are crossed off `wanted`.
 pub(super) async fn read<O: ObjectStore + 'static>(
     log: &Log<O>,
     found: &HourObjects,
+    held: &Held,
     wanted: Option<&mut Wanted>,
 ) -> Result<HourRead, StorageError> {
     let reader = RefCell::new(Reader {
@@ -79,6 +82,7 @@ pub(super) async fn read<O: ObjectStore + 'static>(
             labels: BTreeSet::new(),
             faults: Vec::new(),
         },
+        held,
         wanted,
     });
     stream::iter(&found.objects)
@@ -105,7 +109,7 @@ async fn read_object<O: ObjectStore + 'static>(
             Ok(Some((number, json))) => {
                 let taken = reader.borrow_mut().line(json);
                 match taken {
-                    Ok(seconds) => newest = newest.max(Some(seconds)),
+                    Ok(seconds) => newest = newest.max(seconds),
                     Err(fault) => {
                         let place = format!("{}, line {number}: {fault}", log.name(&object.key));
                         reader.borrow_mut().note(place);
@@ -126,12 +130,13 @@ async fn read_object<O: ObjectStore + 'static>(
 struct Reader<'a> {
     table: &'a str,
     read: HourRead,
+    held: &'a Held,
     wanted: Option<&'a mut Wanted>,
 }
 
 impl Reader<'_> {
-    /// Takes a line and says when its change happened.
-    fn line(&mut self, json: &str) -> Result<u64, String> {
+    /// Takes a line and says when its change happened, unless the record was given up in between.
+    fn line(&mut self, json: &str) -> Result<Option<u64>, String> {
         let report = &mut self.read.report;
         let record = StreamRecord::parse(json).map_err(|fault| fault.to_string())?;
         record
@@ -143,9 +148,11 @@ impl Reader<'_> {
                 "its change is of {changed}: expected one of the folder's hour"
             ));
         }
-        if !self.read.events.insert(of_event(&record.event_id)) {
+        let event = of_event(&record.event_id);
+        let seconds = (!self.held.has(&event)).then_some(record.seconds);
+        if !self.read.events.insert(event) {
             report.duplicates += 1;
-            return Ok(record.seconds);
+            return Ok(seconds);
         }
         report.records += 1;
         *match record.kind {
@@ -159,7 +166,7 @@ impl Reader<'_> {
         if let Some(wanted) = &mut self.wanted {
             wanted.cross_off(&record);
         }
-        Ok(record.seconds)
+        Ok(seconds)
     }
 
     /// What is wrong with the object is a fault of the log; what is wrong with the store is not.

@@ -17,13 +17,14 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use records::changes::{Completion, SETTLED_SECONDS};
 use storage::{
     ErrorKind, ItemStore, ObjectId, ObjectStore, ResumePolicy, StorageError, StreamDescription,
-    resuming,
+    Timestamp, resuming,
 };
 
-use crate::change_log::{HOUR_SECONDS, Log, LogError};
+use repair::Repaired;
+
+use crate::change_log::{Log, LogError};
 
 pub use export::{Export, ExportError};
 pub use finding::{Finding, Place};
@@ -42,6 +43,8 @@ pub struct Task<'a, O, I> {
     pub failures_prefix: &'a str,
     /// What the log is compared with besides.
     pub export: Option<&'a Export<O>>,
+    /// The time now, which the table can be exported up to, but for some minutes.
+    pub now: Timestamp,
 }
 
 /// What a range of the log holds, and what is wrong.
@@ -51,6 +54,8 @@ pub struct Report {
     pub hours: Vec<HourReport>,
     /// The table's stream, if one is enabled.
     pub stream: Option<StreamDescription>,
+    /// The seconds, from 1970, that an export of the table which helps can be of.
+    pub exportable: Range<u64>,
     /// When the streams were enabled that the range has records of, as AWS writes it.
     pub labels: BTreeSet<String>,
     /// Items of the export that were looked for; nothing without an export.
@@ -95,12 +100,13 @@ where
     I: ItemStore,
 {
     let log = task.log;
-    let stream = match task.items.stream(log.table()).await {
-        // The log outlives its table.
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        stream => stream?,
+    let table = describe(task.items, log.table()).await?;
+    let repaired = Repaired::new(&log.completions().await?);
+    let exportable = match &table {
+        Some((_, created)) => repair::exportable(*created, &repaired, task.now),
+        None => 0..0,
     };
-    let completions = log.completions().await?;
+    let (stream, created) = table.unwrap_or((None, Timestamp(0)));
     let aside = set_aside::find(log, &task.hours).await?;
     let mut failures = failures::find(log, task.failures_prefix, &task.hours, &aside.names).await?;
     let mut wanted = match task.export {
@@ -110,6 +116,7 @@ where
     let mut report = Report {
         hours: Vec::new(),
         stream,
+        exportable,
         labels: BTreeSet::new(),
         compared: wanted.as_ref().map(|wanted| wanted.items),
         findings: Vec::new(),
@@ -118,8 +125,9 @@ where
     let mut done = Progress::default();
     let mut listed = pin!(log.hours("stream", task.hours.clone()));
     while let Some(objects) = listed.try_next().await? {
-        let read = hour::read(log, &objects, wanted.as_mut()).await?;
-        failures.compare(log, objects.hour, &read.events).await?;
+        let held = failures.held(log, objects.hour).await?;
+        let read = hour::read(log, &objects, &held, wanted.as_mut()).await?;
+        failures.compare(&held, &read.events);
         done.hours += 1;
         done.lines += read.report.records + read.report.duplicates + read.report.faults;
         progress(done);
@@ -128,11 +136,16 @@ where
         faults.truncate(finding::SHOWN);
         report.hours.push(read.report);
     }
-    let repaired = Repaired(&completions);
+    let mut others = pin!(log.hours("stream", failures.other_hours(&task.hours)));
+    while let Some(objects) = others.try_next().await? {
+        let held = failures.held(log, objects.hour).await?;
+        let read = hour::read(log, &objects, &held, None).await?;
+        failures.compare(&held, &read.events);
+    }
     let mut findings = failures.findings();
-    findings.extend(finding::of_faults(&report.hours, faults, repaired));
-    findings.extend(finding::of_stream(&report, &task.hours, repaired));
-    findings.extend(finding::of_lateness(&report.hours, repaired));
+    findings.extend(finding::of_faults(&report.hours, faults, &repaired));
+    findings.extend(finding::of_stream(&report, &task.hours, created, &repaired));
+    findings.extend(finding::of_lateness(&report.hours, &repaired));
     findings.extend(aside.finding());
     if let (Some(export), Some(wanted)) = (task.export, wanted)
         && !repaired.window(&export.window())
@@ -143,28 +156,14 @@ where
     Ok(report)
 }
 
-/// What is complete in the log.
-#[derive(Clone, Copy)]
-struct Repaired<'a>(&'a [Completion]);
-
-impl Repaired<'_> {
-    /// Whether the state at the end of the hour is in the log by a repair, whatever is missing in the stream's part.
-    fn hour(self, hour: u64) -> bool {
-        self.0.iter().any(|completion| {
-            completion.window_start.is_some_and(|start| {
-                start + SETTLED_SECONDS <= hour * HOUR_SECONDS
-                    && (hour + 1) * HOUR_SECONDS + SETTLED_SECONDS <= completion.time
-            })
-        })
-    }
-
-    /// Whether the log has a repair of just this window, or a wider one.
-    fn window(self, window: &Range<u64>) -> bool {
-        self.0.iter().any(|completion| {
-            completion
-                .window_start
-                .is_some_and(|start| start <= window.start && window.end <= completion.time)
-        })
+/// The table's stream and when the table was made; nothing of a table that is not there: its log outlives it.
+async fn describe(
+    items: &impl ItemStore,
+    table: &str,
+) -> Result<Option<(Option<StreamDescription>, Timestamp)>, StorageError> {
+    match items.stream(table).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        stream => Ok(Some((stream?, items.created(table).await?))),
     }
 }
 

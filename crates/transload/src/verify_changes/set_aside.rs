@@ -11,12 +11,10 @@ use storage::{ListedObject, ObjectStore, StorageError};
 
 use super::finding::{Finding, SHOWN};
 use super::whole;
-use crate::change_log::{HOUR_SECONDS, Log};
+use crate::change_log::{HOUR_SECONDS, Log, MAX_LINE_BYTES};
 
 /// Objects that are read at a time.
 const OBJECTS_AT_A_TIME: usize = 8;
-/// A record of 4 MiB, and why it is there.
-const MAX_BYTES: usize = 5 * 1024 * 1024;
 
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +77,7 @@ async fn of_hours<O: ObjectStore + 'static>(
     if written + 1 < hours.start {
         return Ok(None);
     }
-    let content = whole(log.store(), log.bucket(), &object.key, MAX_BYTES).await?;
+    let content = whole(log.store(), log.bucket(), &object.key, MAX_LINE_BYTES).await?;
     let kept: Option<Kept<'_>> = serde_json::from_slice(&content).ok();
     let changed = kept.as_ref().and_then(|kept| seconds_of(kept.record.get()));
     let hour = changed.map_or(written, |seconds| seconds / HOUR_SECONDS);

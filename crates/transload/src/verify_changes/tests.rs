@@ -1,4 +1,5 @@
 mod export;
+mod failures;
 
 use std::io::Write;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use storage::memory::{MemoryObjects, MemoryTables};
 use storage::{StreamView, TestClock, Timestamp};
 
 use super::*;
+use crate::change_log::HOUR_SECONDS;
 
 /// 2026-11-20T00:00Z, in hours since 1970.
 const DAY: u64 = 498_648;
@@ -98,10 +100,18 @@ impl Lake {
         let completion = Completion {
             source: SnapshotSource::Export,
             time: end,
+            end,
             window_start: Some(start),
         };
-        let key = completion_object("offers", SnapshotSource::Export, end, "x");
-        self.put(&key, 0, completion.line("x"));
+        let id = start.to_string();
+        let key = completion_object("offers", SnapshotSource::Export, end, &id);
+        self.put(&key, 0, completion.line(&id));
+    }
+
+    /// Two repairs that make good what was lost from a minute after the time to a minute before the end.
+    fn repair(&self, start: u64, end: u64) {
+        self.complete(start - 120, end);
+        self.complete(start, end);
     }
 
     async fn verify(&self) -> Report {
@@ -116,18 +126,23 @@ impl Lake {
             hours: export.map_or(DAY..DAY + 4, Export::hours),
             failures_prefix: "aws/lambda/",
             export,
+            now: Timestamp((START + 30 * 86_400) * 1_000),
         };
         verify(&task, |_| {}).await.unwrap()
     }
 
     fn write_failure(&self, key: &str, table: &str, records: &[String]) {
+        self.write_failure_at(3_000, key, table, records);
+    }
+
+    fn write_failure_at(&self, seconds: u64, key: &str, table: &str, records: &[String]) {
         let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
         let failure = serde_json::json!({
             "requestContext": {"functionArn": "arn:aws:lambda:us-east-1:111122223333:function:writer"},
             "DDBStreamBatchInfo": {"streamArn": STREAM.replace("offers", table) + "/" + LABEL, "batchSize": records.len()},
             "payload": payload,
         });
-        self.put(key, 3_000, failure.to_string());
+        self.put(key, seconds, failure.to_string());
     }
 }
 
@@ -139,6 +154,7 @@ fn place() -> Place<'static> {
     Place {
         bucket: "lake",
         table: "offers",
+        exportable: &(0..u64::MAX),
     }
 }
 
@@ -231,88 +247,20 @@ async fn what_cannot_be_read_or_lies_elsewhere_is_a_fault_with_its_place() {
     }
     let command = report.findings[0].commands(place()).join("\n");
     assert!(
-        command.contains("ExportFromTime=2026-11-20T00:59:00Z,ExportToTime=2026-11-20T02:01:00Z"),
+        command.contains("ExportFromTime=2026-11-20T00:57:00Z,ExportToTime=2026-11-20T02:01:00Z")
+            && command
+                .contains("ExportFromTime=2026-11-20T00:59:00Z,ExportToTime=2026-11-20T02:01:00Z"),
         "{command}"
     );
 
     // Faults stay, but what they kept from the state has been repaired.
     lake.complete(START + 3_540, START + 7_260);
     let report = lake.verify().await;
+    assert_eq!(report.findings[0].commands(place()).len(), 2);
+    lake.repair(START + 3_540, START + 7_260);
+    let report = lake.verify().await;
     assert_eq!(kinds(&report), ["faults"]);
     assert!(report.findings[0].commands(place()).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn records_that_were_given_up_and_are_not_in_the_log_are_found() {
-    let lake = Lake::new();
-    let aside = r#"{"eventID":"no place"}"#;
-    let records = [
-        record("a", START + 5, Some("1")),
-        record("lost", START + 6, Some("1")),
-        record("lost", START + 7_206, Some("1")),
-        record("lost", START - 60, Some("1")),
-        record("lost", START + 4 * 3_600, Some("1")),
-        aside.to_owned(),
-    ];
-    lake.write_failure("aws/lambda/m/shard/it's", "offers", &records);
-    lake.write_failure("aws/lambda/m/shard/held", "offers", &records[..1]);
-    lake.write_failure("aws/lambda/m/shard/other", "orders", &records);
-    lake.put("aws/lambda/n/kinesis", 3_000, r#"{"KinesisBatchInfo":{}}"#);
-    let report = lake.verify().await;
-    let [
-        finding @ Finding::NotInLog {
-            records: 4,
-            missing: 3,
-            ..
-        },
-    ] = &report.findings[..]
-    else {
-        panic!("{:?}", report.findings);
-    };
-    insta::assert_snapshot!(finding.message(place()), @"3 of 4 records in s3://lake/aws/lambda/m/shard/it's are not in the log. They were given up 2026-11-20T00:50:00.000Z: nothing tries them again. The function writes just what the log lacks.");
-    insta::assert_snapshot!(finding.commands(place()).join("\n"), @r"
-    aws s3 cp 's3://lake/aws/lambda/m/shard/it'\''s' - | jq -r .payload > batch.json
-    aws lambda invoke --function-name arn:aws:lambda:us-east-1:111122223333:function:writer --cli-binary-format raw-in-base64-out --payload file://batch.json /dev/stdout
-    ");
-
-    // As that invocation leaves the lake.
-    lake.write(0, "late", 100_000, &records[1..2]);
-    lake.write(2, "late", 100_000, &records[2..3]);
-    let hash = sha2::Sha256::digest(aside);
-    let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    lake.put(
-        &records::changes::set_aside_object("offers", &name),
-        2 * 86_400,
-        format!(r#"{{"reason":"r","record":{aside}}}"#),
-    );
-    assert_eq!(kinds(&lake.verify().await), Vec::<&str>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_object_of_the_destination_that_tells_nothing_is_found() {
-    let lake = Lake::new();
-    lake.write_failure("aws/lambda/m/1", "offers", &[]);
-    let content = lake.objects.content("lake", "aws/lambda/m/1").unwrap();
-    let content = String::from_utf8(content.to_vec()).unwrap();
-    lake.put("aws/lambda/m/1", 0, content.replace("payload", "load"));
-    lake.put("aws/lambda/m/2", 0, content.replace("Records", "Rows"));
-    lake.put("aws/lambda/m/3", 0, "{");
-    // Nothing before the range can have to do with it.
-    let clock = TestClock::at(Timestamp((START - 7_200) * 1_000));
-    let before = lake.objects.clone().with_clock(clock);
-    before.seed("lake", "aws/lambda/m/4", "{", &[]);
-    let report = lake.verify().await;
-    assert_eq!(kinds(&report), ["failure_unread"; 3]);
-    let messages: Vec<_> = report
-        .findings
-        .iter()
-        .map(|finding| finding.message(place()))
-        .collect();
-    insta::assert_snapshot!(messages.join("\n"), @r"
-    s3://lake/aws/lambda/m/1: it has no payload: expected the event as text, as a destination in S3 has it. Its records may not be in the log.
-    s3://lake/aws/lambda/m/2: its payload cannot be read (missing field `Records` at line 1 column 11): expected an object with Records. Its records may not be in the log.
-    s3://lake/aws/lambda/m/3: it cannot be read (EOF while parsing an object at line 1 column 1): expected the JSON object of an on-failure destination. Its records may not be in the log.
-    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -337,10 +285,10 @@ async fn a_stream_that_was_enabled_late_or_not_at_all_is_found() {
 
     // What a repair covers is no gap any more; a minute less does not cover the last hour.
     let repaired = late();
-    repaired.complete(START - 60, START + 3 * 3_600 + 60);
+    repaired.repair(START - 60, START + 3 * 3_600 + 60);
     assert_eq!(kinds(&repaired.verify().await), Vec::<&str>::new());
     let repaired = late();
-    repaired.complete(START - 60, START + 3 * 3_600);
+    repaired.repair(START - 60, START + 3 * 3_600);
     let report = repaired.verify().await;
     let [Finding::BeforeStream { hours, .. }] = &report.findings[..] else {
         panic!("{:?}", report.findings);
@@ -353,6 +301,55 @@ async fn a_stream_that_was_enabled_late_or_not_at_all_is_found() {
     let report = another.verify().await;
     assert_eq!(kinds(&report), Vec::<&str>::new());
     assert!(report.labels.iter().eq([LABEL]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_before_the_table_was_made_is_no_gap() {
+    let made = |seconds: u64, label: &str| {
+        let lake = Lake::with_stream(Some(label));
+        let created = Timestamp((START + seconds) * 1_000 + 209);
+        let tables = lake.tables.clone().created_at("offers", created);
+        Lake { tables, ..lake }
+    };
+    // With its stream, as a stack does it.
+    let fresh = made(2 * 3_600 + 1_800, "2026-11-20T02:30:05.100");
+    assert_eq!(kinds(&fresh.verify().await), Vec::<&str>::new());
+
+    let later = made(2 * 3_600 + 1_800, "2026-11-20T02:30:06.000");
+    let report = later.verify().await;
+    let [finding @ Finding::BeforeStream { hours, .. }] = &report.findings[..] else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!(hours, &[DAY + 2]);
+    let place = Place {
+        exportable: &report.exportable,
+        ..place()
+    };
+    let commands = finding.commands(place);
+    assert_eq!(commands.len(), 2);
+    for (command, start) in commands.iter().zip(["02:30:01", "02:32:01"]) {
+        let window =
+            format!("ExportFromTime=2026-11-20T{start}Z,ExportToTime=2026-11-20T03:01:00Z");
+        assert!(command.contains(&window), "{command}");
+    }
+
+    // After a snapshot no repair of the time before takes part.
+    let snapshot = Completion {
+        source: SnapshotSource::Export,
+        time: START + 4 * 3_600,
+        end: START + 4 * 3_600,
+        window_start: None,
+    };
+    let key = completion_object("offers", SnapshotSource::Export, snapshot.time, "s");
+    later.put(&key, 0, snapshot.line("s"));
+    later.repair(START + 7_140, START + 3 * 3_600 + 60);
+    let report = later.verify().await;
+    assert_eq!(kinds(&report), ["before_stream"]);
+    let place = Place {
+        exportable: &report.exportable,
+        ..place
+    };
+    assert_eq!(report.findings[0].commands(place), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -381,7 +378,7 @@ async fn records_that_came_shortly_before_they_would_have_been_forgotten_are_fou
     // By hand, from what had been given up: the stream had not forgotten it.
     assert_eq!(kinds(&late(hours(25)).verify().await), Vec::<&str>::new());
     let repaired = late(hours(20));
-    repaired.complete(START + 7_140, START + 10_860);
+    repaired.repair(START + 7_140, START + 10_860);
     assert_eq!(kinds(&repaired.verify().await), Vec::<&str>::new());
 }
 
@@ -399,6 +396,8 @@ async fn what_was_set_aside_of_the_range_is_found_by_the_time_of_its_change() {
     aside("2", 3_600, &at(START - 1));
     aside("3", 3_600, "{}");
     aside("4", 90_000, "{}");
+    let long = format!(r#"{{"x":"{}"}}"#, "x".repeat(5 * 1024 * 1024));
+    aside("5", 90_000, &long);
     let report = lake.verify().await;
     let [Finding::SetAside { count: 2, first }] = &report.findings[..] else {
         panic!("{:?}", report.findings);
@@ -427,6 +426,7 @@ async fn a_store_that_fails_is_an_error_and_no_finding() {
             hours: DAY..DAY + 4,
             failures_prefix: "aws/lambda/",
             export: None,
+            now: Timestamp(0),
         };
         (verify(&task, |_| {}).await, plan.log())
     };

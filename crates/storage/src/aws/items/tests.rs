@@ -229,6 +229,23 @@ async fn a_page_is_asked_for_and_read() {
 }
 
 #[tokio::test]
+async fn a_table_says_when_it_was_made() {
+    let described = |time: &str| {
+        let table = format!(r#"{{"Table":{{"TableName":"offers"{time}}}}}"#);
+        Answer::new(200, table)
+    };
+    let (_server, tables) = tables(vec![
+        described(r#","CreationDateTime":1.664559083209E9"#),
+        described(""),
+    ])
+    .await;
+    let created = tables.created("offers").await.unwrap();
+    assert_eq!(created, crate::Timestamp(1_664_559_083_209));
+    let error = tables.created("offers").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
 async fn a_stream_is_described_while_it_is_enabled() {
     let described = |stream: &str| {
         let table = format!(
@@ -256,4 +273,30 @@ async fn a_stream_is_described_while_it_is_enabled() {
     assert_eq!(tables.stream("offers").await.unwrap(), None);
     let error = tables.stream("offers").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_table_is_told_by_its_arn_and_its_id() {
+    let described = |members: &str| {
+        Answer::new(
+            200,
+            format!(r#"{{"Table":{{"TableName":"offers"{members}}}}}"#),
+        )
+    };
+    let (_server, tables) = tables(vec![
+        described(r#","TableArn":"arn:1","TableId":"id-1""#),
+        described(r#","TableArn":"arn:1""#),
+        described(r#","TableId":"id-1""#),
+    ])
+    .await;
+    let expected = TableIdentity {
+        arn: "arn:1".to_owned(),
+        id: "id-1".to_owned(),
+    };
+    assert_eq!(tables.identity("offers").await.unwrap(), expected);
+    for missing in ["table id", "ARN"] {
+        let error = tables.identity("offers").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.message().contains(missing), "{error}");
+    }
 }

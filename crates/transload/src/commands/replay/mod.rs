@@ -29,15 +29,16 @@ const DEFAULT_RATE: u32 = 1_000;
 /// cannot be read stops the command before that.
 ///
 /// Without --version-attribute the table must be empty, and nobody else may write it meanwhile. A replay that was stopped is
-/// repeated with --again, which takes what is in the table for an earlier try of this very replay: the same log, the same
-/// --until. The log must have been complete up to --until then; what has come in since may have removed items that the
-/// first try put, and they stay.
+/// repeated with --again. The file --marker says which it was, the same table, log and --until; what else is in the table is not
+/// looked at. The log must have been complete up to --until at the first try (or, without it, when it was read): what has come
+/// in since of the time before may have removed items that the first try put, and they stay.
 ///
 /// With --version-attribute the table may live: an item is put only where the table has none or one with a smaller version,
 /// and a removed item is deleted only where the table's version is not greater than its last one. The attribute must grow with
 /// each write of an item, also when it is made anew after a removal; numbers are compared as numbers, texts by their bytes. An
-/// item that is absent from the table is put, even if somebody deleted it after --until: the table keeps no trace of that.
-/// Running the command again is safe.
+/// item that is absent from the table is put, even if somebody deleted it after --until or, as the log lags by a minute to hours,
+/// after the log's last record of it: the table keeps no trace of that. Where the table throttles, the command waits, up to two
+/// minutes without any progress. Running the command again is safe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReplayArgs {
@@ -65,9 +66,13 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "WRITES", value_parser = clap::value_parser!(u32).range(1..=40_000), requires = "version_attribute")]
     rate: Option<u32>,
 
-    /// The table holds nothing but what an earlier try of this very replay has put
-    #[arg(long, requires = "until", conflicts_with = "dry_run")]
+    /// Go on with a replay that was stopped: its marker is there, and the table holds nothing but what it has put
+    #[arg(long, conflicts_with = "dry_run")]
     again: bool,
+
+    /// Where it is kept which replay fills the table; removed at the end [default: TABLE.replay.json]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["version_attribute", "dry_run"])]
+    marker: Option<PathBuf>,
 
     /// Write the items into a file, one line of DynamoDB JSON each, and nothing into a table
     #[arg(long, requires = "output")]
@@ -102,7 +107,8 @@ The lines that take part are kept in the folder for temporary files (TMPDIR) whi
 
 Examples:
   transload replay --bucket my-lake --table offers --into offers-restored
-  transload replay --bucket my-lake --table offers --into offers-restored --until 2026-11-20T10:00:00Z --again
+  transload replay --bucket my-lake --table offers --into offers-restored --until 2026-11-20T10:00:00Z
+  transload replay --bucket my-lake --table offers --into offers-restored --again
   transload replay --bucket my-lake --table offers --into offers --until 2026-11-20T10:00:00Z --version-attribute version
   transload replay --bucket my-lake --table offers --dry-run -o offers.jsonl";
 
@@ -196,10 +202,15 @@ async fn work(
         Some(path) => path.clone(),
         None => PathBuf::from(format!("{table}.unprocessed.jsonl")),
     };
+    let marker = match &args.marker {
+        Some(path) => path.clone(),
+        None => PathBuf::from(format!("{table}.replay.json")),
+    };
     let job = Replay {
         table,
         until,
         mode: mode(args),
+        marker: &marker,
         unprocessed: &unprocessed,
         seed: seed.into(),
     };

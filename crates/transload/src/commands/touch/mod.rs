@@ -21,8 +21,8 @@ use bar::Bar;
 
 /// Write one attribute of every item, so that each item appears on the table's stream
 ///
-/// An export is better wherever it will do: it puts every item into the change log as of one second, writes nothing, takes
-/// nothing of the table's capacity and costs a fraction. Touch a table where something that reads its stream has to see
+/// An export is better wherever it will do: it holds every item as of one second, writes nothing, takes nothing of the table's
+/// capacity and costs a fraction. Touch a table where something that reads its stream has to see
 /// every item.
 ///
 /// What it costs: each item is written, which takes one write unit for each KB of the whole item, rounded up, and as much
@@ -32,6 +32,8 @@ use bar::Bar;
 /// Items are written at an even pace of --rate a second at the most (and read at as many read units a second). Beside
 /// other traffic a table notices that little if --rate times the size of an item in KB is far below what it has to spare; no
 /// partition takes more than 1,000 write units a second. A table that throttles stops the command.
+///
+/// Never name the table's TTL attribute: with a number in it that is a time in the past, DynamoDB deletes every item.
 ///
 /// An item that is gone when its turn comes stays gone, and one that holds the value already is not written. Run again, the
 /// command goes on from the checkpoint. A new value touches every item anew.

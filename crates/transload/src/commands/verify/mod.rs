@@ -19,8 +19,9 @@ use crate::Surroundings;
 use crate::change_log::{HOUR_SECONDS, Log};
 use crate::verify_changes::{self, Export, ExportError, Task, VerifyError};
 
-/// Hours that are verified unless others are named.
-const LAST_HOURS: u64 = 24;
+/// Hours that are verified unless others are named: Lambda gives records up when they are 20 hours old, and somebody who looks
+/// every other day should find out.
+const LAST_HOURS: u64 = 72;
 
 /// Say what can be known of gaps and faults
 #[derive(Debug, clap::Args)]
@@ -34,11 +35,14 @@ enum What {
     Changes(ChangesArgs),
 }
 
-/// Verify a range of a table's change log
+/// Verify a range of a table's change log, the last 72 hours unless another is named
 ///
 /// Counts per hour (UTC) what stream-writer wrote, and looks for what is missing: records that the event source mapping gave
-/// up, hours before the stream was enabled, records that were read shortly before the stream forgot them, records that were
+/// up in the range (these are from 20 hours before) or of it, hours before the stream was enabled, records that were read shortly before the stream forgot them, records that were
 /// set aside, and, with an incremental export of the table, changes that the log does not have. With each comes what to run.
+///
+/// An export makes a gap good only once its lines and its completion are in the log, and nothing in this version writes them
+/// there yet: until then a fresh state of the table comes from a full export that is read directly.
 ///
 /// What cannot be known: sequence numbers have holes by design, so a hole is no gap and no hole proves anything; and an hour
 /// without records may be idle or lost. Only an export tells.
@@ -53,7 +57,7 @@ pub struct ChangesArgs {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     table: String,
 
-    /// Where the range begins, such as 2026-11-20T00:00Z; its hour is verified as a whole [default: 24 hours before its end]
+    /// Where the range begins, such as 2026-11-20T00:00Z; its hour is verified as a whole [default: 72 hours before its end]
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "export")]
     from: Option<Timestamp>,
 
@@ -161,6 +165,7 @@ pub fn run(args: &VerifyArgs, surroundings: &Surroundings) -> Result<(), VerifyC
             hours: hours.clone(),
             failures_prefix: &args.failures_prefix,
             export: export.as_ref(),
+            now: storage::Timestamp(u64::try_from(surroundings.now.as_millisecond()).unwrap_or(0)),
         };
         let mut bar = Bar::new(hours.end - hours.start, SystemClock);
         let verified = verify_changes::verify(&task, |progress| bar.show(progress)).await;
@@ -213,7 +218,18 @@ fn hours(args: &ChangesArgs, now: Timestamp) -> Result<Range<u64>, VerifyCommand
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, FromArgMatches};
+
     use super::*;
+
+    #[test]
+    fn what_was_given_up_yesterday_is_in_the_default_range() {
+        let matches = ChangesArgs::augment_args(clap::Command::new("x"))
+            .get_matches_from(["x", "--bucket", "b", "--table", "t"]);
+        let args = ChangesArgs::from_arg_matches(&matches).unwrap();
+        let now: Timestamp = "1970-01-11T00:00:01Z".parse().unwrap();
+        assert_eq!(hours(&args, now).unwrap(), 169..241);
+    }
 
     #[test]
     fn times_need_an_offset_and_nothing_below_minutes() {

@@ -14,6 +14,9 @@ use crate::verify_changes::{HourReport, Place, Report};
 /// Findings that a person is shown; an outage may leave thousands of objects with records that were given up.
 const SHOWN: usize = 20;
 
+/// What an export is good for.
+const EXPORTS: &str = "what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. Nothing in this version writes them there yet: until then a fresh state of the table comes from a full export that is read directly.";
+
 /// What was found, for a person or a program.
 pub(super) struct Outcome<'a> {
     pub(super) bucket: &'a str,
@@ -42,6 +45,7 @@ impl Outcome<'_> {
             "hours": report.hours.iter().map(hour_json).collect::<Vec<_>>(),
             "total": counts_json(&total(&report.hours)),
             "compared_items": report.compared,
+            "notes": self.notes(),
             "findings": findings.collect::<Vec<_>>(),
         })
         .to_string()
@@ -90,6 +94,7 @@ impl Outcome<'_> {
         Place {
             bucket: self.bucket,
             table: self.table,
+            exportable: &self.report.exportable,
         }
     }
 
@@ -136,6 +141,13 @@ impl Outcome<'_> {
                 "{} items that changed were looked for, as the export has them.",
                 HumanCount(items)
             ));
+        }
+        if report
+            .findings
+            .iter()
+            .any(|finding| finding.takes_exports(self.place()))
+        {
+            notes.push(EXPORTS.to_owned());
         }
         let Some(stream) = &report.stream else {
             return notes;

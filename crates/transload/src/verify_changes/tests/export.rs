@@ -97,11 +97,29 @@ async fn another_state_than_the_export_s_is_not_it_unless_the_export_is_in_the_l
     let export = lake.export().await.unwrap();
     let report = lake.verify_with(Some(&export)).await;
     assert_eq!(kinds(&report), ["not_as_exported"]);
+    lake.complete(START - 60, START + 3_660);
+    assert_eq!(
+        kinds(&lake.verify_with(Some(&export)).await),
+        ["not_as_exported"]
+    );
     lake.complete(START, START + 3_600);
     assert_eq!(
         kinds(&lake.verify_with(Some(&export)).await),
         Vec::<&str>::new()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_of_an_export_may_be_as_long_as_one_of_the_log() {
+    let lake = Lake::new();
+    let padding = format!(
+        r#""v":{{"N":"1.0"}},"x":{{"S":"{}"}}"#,
+        "x".repeat(5_000_000)
+    );
+    lake.write_export(&[&CHANGED.replace(r#""v":{"N":"1.0"}"#, &padding)]);
+    let export = lake.export().await.unwrap();
+    let report = lake.verify_with(Some(&export)).await;
+    assert_eq!(kinds(&report), ["not_as_exported"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +145,7 @@ async fn an_export_that_is_not_whole_or_another_one_is_an_error() {
             hours: export.hours(),
             failures_prefix: "aws/lambda/",
             export: Some(&export),
+            now: Timestamp(0),
         };
         describe(&verify(&task, |_| {}).await.unwrap_err())
     };
