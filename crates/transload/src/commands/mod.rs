@@ -3,8 +3,10 @@
 mod endpoint;
 pub mod generate;
 pub mod ingest;
+mod paced_bar;
 pub mod replay;
 pub mod touch;
+pub mod verify;
 
 use std::io::{self, Write};
 
@@ -15,4 +17,3 @@ fn print_line(text: &str) -> io::Result<()> {
         printed => printed,
     }
 }
-pub mod verify;

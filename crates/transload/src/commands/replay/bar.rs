@@ -1,65 +1,37 @@
 //! The progress bar: one a phase.
 
-use std::fmt;
-use std::time::Duration;
+use indicatif::{HumanBytes, HumanCount};
+use storage::Clock;
 
-use indicatif::{
-    HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressFinish, ProgressState,
-    ProgressStyle,
-};
-use storage::{Clock, Timestamp};
-
+use crate::commands::paced_bar::PacedBar;
 use crate::replay::Progress;
 
-/// How often the text of the progress bar changes.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// A progress bar on the standard error, drawn only where that is a terminal.
 pub(super) struct Bar<C> {
-    bar: ProgressBar,
-    clock: C,
-    next: Timestamp,
+    bar: PacedBar<C>,
     phase: &'static str,
 }
 
 impl<C: Clock> Bar<C> {
     pub(super) fn new(clock: C) -> Self {
-        let style = ProgressStyle::with_template("{bar:20} {percent}%, {msg}, {left} left")
-            .expect("the template is constant and tested")
-            .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
-                let left = HumanDuration(state.eta());
-                // A bar that cannot be drawn is no reason to stop.
-                let _ = match state.pos() {
-                    0 => out.write_char('?'),
-                    _ => write!(out, "{left:#}"),
-                };
-            });
-        let bar = ProgressBar::new(1)
-            .with_style(style)
-            .with_finish(ProgressFinish::AndClear);
         Self {
-            bar,
-            clock,
-            next: Timestamp(0),
+            bar: PacedBar::new("{bar:20} {percent}%, {msg}, {left} left", 1, clock),
             phase: "",
         }
     }
 
     pub(super) fn show(&mut self, progress: &Progress) {
-        let now = self.clock.now();
-        if self.bar.is_hidden() || now < self.next {
+        let Some(bar) = self.bar.due() else {
             return;
-        }
-        self.next = now.plus(PROGRESS_EVERY);
+        };
         let (phase, done, total, text) = described(progress);
         if self.phase != phase {
             // The time left is that of the phase.
             self.phase = phase;
-            self.bar.reset();
+            bar.reset();
         }
-        self.bar.set_length(total);
-        self.bar.set_message(text);
-        self.bar.set_position(done);
+        bar.set_length(total);
+        bar.set_message(text);
+        bar.set_position(done);
     }
 }
 

@@ -1,52 +1,35 @@
 //! The progress bar.
 
-use std::time::Duration;
+use indicatif::HumanCount;
+use storage::Clock;
 
-use indicatif::{HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
-use storage::{Clock, Timestamp};
-
+use crate::commands::paced_bar::PacedBar;
 use crate::touch::TouchProgress;
 
-/// How often the text of the progress bar changes.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// A progress bar on the standard error, drawn only where that is a terminal.
 pub(super) struct Bar<C> {
-    bar: ProgressBar,
-    clock: C,
-    next: Timestamp,
+    bar: PacedBar<C>,
 }
 
 impl<C: Clock> Bar<C> {
     pub(super) fn new(clock: C) -> Self {
-        let style = ProgressStyle::with_template("{bar:20} {msg}, about {eta} left")
-            .expect("the template is constant and tested");
-        let bar = ProgressBar::new(1)
-            .with_style(style)
-            .with_finish(ProgressFinish::AndClear);
         Self {
-            bar,
-            clock,
-            next: Timestamp(0),
+            bar: PacedBar::new("{bar:20} {msg}, about {left} left", 1, clock),
         }
     }
 
     pub(super) fn show(&mut self, progress: &TouchProgress) {
-        let now = self.clock.now();
-        if self.bar.is_hidden() || now < self.next {
+        let Some(bar) = self.bar.due() else {
             return;
-        }
-        self.next = now.plus(PROGRESS_EVERY);
-        if self.bar.position() == 0 {
+        };
+        if bar.position() == 0 {
             // What an earlier try has done took none of this one's time.
-            self.bar.set_position(progress.seen_before);
-            self.bar.reset_eta();
+            bar.set_position(progress.seen_before);
+            bar.reset_eta();
         }
         // DynamoDB counts a table's items every six hours or so.
-        self.bar
-            .set_length(progress.about.max(progress.counts.seen));
-        self.bar.set_message(described(progress));
-        self.bar.set_position(progress.counts.seen);
+        bar.set_length(progress.about.max(progress.counts.seen));
+        bar.set_message(described(progress));
+        bar.set_position(progress.counts.seen);
     }
 }
 

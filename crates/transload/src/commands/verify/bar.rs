@@ -1,58 +1,30 @@
 //! The progress bar.
 
-use std::fmt;
-use std::time::Duration;
+use indicatif::HumanCount;
+use storage::Clock;
 
-use indicatif::{
-    HumanCount, HumanDuration, ProgressBar, ProgressFinish, ProgressState, ProgressStyle,
-};
-use storage::{Clock, Timestamp};
-
+use crate::commands::paced_bar::PacedBar;
 use crate::verify_changes::Progress;
 
-/// How often the text of the progress bar changes.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// A progress bar on the standard error, drawn only where that is a terminal.
 pub(super) struct Bar<C> {
-    bar: ProgressBar,
-    clock: C,
-    next: Timestamp,
+    bar: PacedBar<C>,
 }
 
 impl<C: Clock> Bar<C> {
     pub(super) fn new(hours: u64, clock: C) -> Self {
-        let style = ProgressStyle::with_template(
-            "{bar:20} {percent}%, {pos} of {len} hours, {msg}, {left} left",
-        )
-        .expect("the template is constant and tested")
-        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let left = HumanDuration(state.eta());
-            // A bar that cannot be drawn is no reason to stop.
-            let _ = match state.pos() {
-                0 => out.write_char('?'),
-                _ => write!(out, "{left:#}"),
-            };
-        });
-        let bar = ProgressBar::new(hours)
-            .with_style(style)
-            .with_finish(ProgressFinish::AndClear);
+        let template = "{bar:20} {percent}%, {pos} of {len} hours, {msg}, {left} left";
         Self {
-            bar,
-            clock,
-            next: Timestamp(0),
+            bar: PacedBar::new(template, hours, clock),
         }
     }
 
     pub(super) fn show(&mut self, progress: Progress) {
-        let now = self.clock.now();
-        if self.bar.is_hidden() || now < self.next {
+        let Some(bar) = self.bar.due() else {
             return;
-        }
-        self.next = now.plus(PROGRESS_EVERY);
+        };
         let records = HumanCount(progress.lines);
-        self.bar.set_message(format!("{records} records"));
-        self.bar.set_position(progress.hours);
+        bar.set_message(format!("{records} records"));
+        bar.set_position(progress.hours);
     }
 }
 
