@@ -200,6 +200,15 @@ class ChangeLogSql(unittest.TestCase):
         self.assertEqual([("MODIFY",)], changes.execute("select event_name from changes").fetchall())
         self.assertEqual([("export", TIME, None)], changes.execute("select distinct * from completions").fetchall())
 
+    def test_the_four_blocks_run_as_one_file(self) -> None:
+        self.open([record(1, TIME, ONE, item("a"))])
+        connection = duckdb.connect()
+        self.addCleanup(connection.close)
+        choose(connection, self.folder / "1" / "changes" / "table=offers")
+        sql = blocks()
+        connection.execute("".join(sql[name] for name in ("duckdb", "changes", "completions", "table_state")))
+        self.assertEqual([("1",)], connection.execute("select key1_value from table_state").fetchall())
+
     def test_a_filter_on_the_hour_opens_only_its_objects(self) -> None:
         changes = self.open([record(nth, TIME + nth * 3600, ONE, item("a")) for nth in range(24)])
         plan = changes.execute("explain analyze select count(*) from changes where dt = '2026-01-14' and hour = 12").fetchall()

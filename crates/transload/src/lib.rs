@@ -31,7 +31,7 @@ pub struct Surroundings {
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "transload", bin_name = "transload", version, about = "Load data into DynamoDB", after_help = EXAMPLES)]
+#[command(name = "transload", bin_name = "transload", version, about = "Load DynamoDB tables from CSV files; verify and replay their change logs", after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,7 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   transload generate --rows 100000 --output data.csv
   transload ingest data.csv --table offers
-  transload verify changes --bucket lake --table offers
+  transload verify changes --bucket my-lake --table offers
   transload help ingest";
 
 #[derive(Debug, Subcommand)]

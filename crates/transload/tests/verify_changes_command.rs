@@ -219,7 +219,7 @@ fn help_shows_an_example_and_what_cannot_be_known() {
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, 0);
     assert!(
-        out.contains("\n  transload verify changes --bucket lake --table offers\n"),
+        out.contains("\n  transload verify changes --bucket my-lake --table offers\n"),
         "{out}"
     );
     assert!(

@@ -17,3 +17,26 @@ fn print_line(text: &str) -> io::Result<()> {
         printed => printed,
     }
 }
+
+/// The name of a bucket: a URL in its place is a likely slip.
+fn bucket_name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(['/', ':']) {
+        true => {
+            Err("expected a name such as my-lake, without s3:// and without a folder".to_owned())
+        }
+        false => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_has_a_name_and_no_address() {
+        assert_eq!(bucket_name("my-lake").as_deref(), Ok("my-lake"));
+        for wrong in ["", "s3://my-lake", "my-lake/changes"] {
+            assert!(bucket_name(wrong).is_err(), "{wrong}");
+        }
+    }
+}

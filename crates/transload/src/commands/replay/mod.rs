@@ -33,7 +33,7 @@ const DEFAULT_RATE: u32 = 1_000;
 /// looked at. The log must have been complete up to --until at the first try (or, without it, when it was read): what has come
 /// in since of the time before may have removed items that the first try put, and they stay.
 ///
-/// With --version-attribute the table may live: an item is put only where the table has none or one with a smaller version,
+/// With --version-attribute the table may be in use: an item is put only where the table has none or one with a smaller version,
 /// and a removed item is deleted only where the table's version is not greater than its last one. The attribute must grow with
 /// each write of an item, also when it is made anew after a removal; numbers are compared as numbers, texts by their bytes. An
 /// item that is absent from the table is put, even if somebody deleted it after --until or, as the log lags by a minute to hours,
@@ -42,15 +42,15 @@ const DEFAULT_RATE: u32 = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReplayArgs {
-    /// The lake bucket that the log is in
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    /// The lake bucket, which the log is in: output LakeBucket of the stack
+    #[arg(long, value_parser = super::bucket_name)]
     bucket: String,
 
     /// The table that the log is of
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     table: String,
 
-    /// The table that is written; it exists already, with the same keys
+    /// The table that is written, unless --dry-run; it exists already, with the same keys
     #[arg(long, value_name = "TABLE", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "dry_run", conflicts_with = "dry_run")]
     into: Option<String>,
 
@@ -58,11 +58,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<Timestamp>,
 
-    /// Write into a table that lives: only over items in which this attribute is smaller
+    /// Write into a table in use: only over items in which this attribute is smaller
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["again", "dry_run"])]
     version_attribute: Option<String>,
 
-    /// The most writes a second into a table that lives [default: 1000]
+    /// The most writes a second with --version-attribute [default: 1000]
     #[arg(long, value_name = "WRITES", value_parser = clap::value_parser!(u32).range(1..=40_000), requires = "version_attribute")]
     rate: Option<u32>,
 
@@ -70,7 +70,7 @@ pub struct ReplayArgs {
     #[arg(long, conflicts_with = "dry_run")]
     again: bool,
 
-    /// Where it is kept which replay fills the table; removed at the end [default: TABLE.replay.json]
+    /// Where it is kept which replay fills the table; removed at the end [default: INTO.replay.json in the current folder]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["version_attribute", "dry_run"])]
     marker: Option<PathBuf>,
 
@@ -88,7 +88,7 @@ pub struct ReplayArgs {
     )]
     output: Option<PathBuf>,
 
-    /// Where the items go that DynamoDB refuses, with the reasons [default: TABLE.unprocessed.jsonl]
+    /// Where the items go that DynamoDB refuses, with the reasons [default: INTO.unprocessed.jsonl]
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     unprocessed: Option<PathBuf>,
 

@@ -38,8 +38,8 @@ enum What {
 /// Verify a range of a table's change log, the last 72 hours unless another is named
 ///
 /// Counts per hour (UTC) what stream-writer wrote, and looks for what is missing: records that the event source mapping gave
-/// up in the range (these are from 20 hours before) or of it, hours before the stream was enabled, records that were read shortly before the stream forgot them, records that were
-/// set aside, and, with an incremental export of the table, changes that the log does not have. With each comes what to run.
+/// up in the range (these are from 20 hours before) or of it, hours before the stream was enabled, records that were read shortly
+/// before the stream forgot them, records that were set aside, and, with an incremental export of the table, changes that the log does not have. With each comes what to run.
 ///
 /// An export makes a gap good only once its lines and its completion are in the log, and nothing in this version writes them
 /// there yet: until then a fresh state of the table comes from a full export that is read directly.
@@ -49,8 +49,8 @@ enum What {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ChangesArgs {
-    /// The lake bucket, which the log is in
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    /// The lake bucket, which the log is in: output LakeBucket of the stack
+    #[arg(long, value_parser = super::bucket_name)]
     bucket: String,
 
     /// The table whose log it is
@@ -89,9 +89,9 @@ The exit code is 0 when nothing is wrong, 1 when there are gaps or faults, 2 whe
 arguments cannot be used.
 
 Examples:
-  transload verify changes --bucket lake --table offers
-  transload verify changes --bucket lake --table offers --from 2026-11-20T00:00Z --to 2026-11-21T00:00Z --json
-  transload verify changes --bucket lake --table offers --export s3://lake/AWSDynamoDB/01790000900000-0b2d4f68/";
+  transload verify changes --bucket my-lake --table offers
+  transload verify changes --bucket my-lake --table offers --from 2026-11-20T00:00Z --to 2026-11-21T00:00Z --json
+  transload verify changes --bucket my-lake --table offers --export s3://my-lake/AWSDynamoDB/01790000900000-0b2d4f68/";
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time: Option<Timestamp> = text.parse().ok();

@@ -80,6 +80,9 @@ impl Outcome<'_> {
             }
         }
         match findings.len() {
+            0 if self.report.hours.iter().all(|hour| hour.is_empty()) => text.push_str(
+                "\nThe log has nothing in this range, so nothing was checked. If it should have, look at --bucket, --table and the region.\n",
+            ),
             0 => text.push_str("\nNothing wrong was found.\n"),
             all if all > SHOWN => {
                 let more = all - SHOWN;
