@@ -49,6 +49,7 @@ pub enum ItemWrite {
     },
 }
 
+#[cfg(any(test, feature = "test-support"))]
 impl ItemWrite {
     /// What DynamoDB calls it.
     pub(crate) fn operation(&self) -> &'static str {
