@@ -7,7 +7,6 @@ use futures_util::TryStreamExt;
 use records::changes::{Codec, StreamRecord, set_aside_object, stream_object};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use storage::{ErrorKind, ObjectId, ObjectStore, ResumePolicy, StorageError, resuming};
 
 use crate::batch::{Group, Placed, SetAside};
@@ -111,9 +110,7 @@ pub async fn set_aside<O: ObjectStore>(
         reason: String,
         record: &'a RawValue,
     }
-    let hash = Sha256::digest(aside.raw.get().as_bytes());
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = set_aside_object(&config.table, &hash);
+    let key = set_aside_object(&config.table, aside.raw.get());
     let body = serde_json::to_vec(&Kept {
         reason: aside.fault.to_string(),
         record: aside.raw,

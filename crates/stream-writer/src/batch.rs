@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::collections::hash_map::{Entry, HashMap};
 
-use records::changes::{ChangeFault, StreamRecord, sequence_text_of};
+use records::changes::{ChangeFault, SECONDS_PER_HOUR, StreamRecord, sequence_text_of};
 use serde_json::value::RawValue;
-
-const SECONDS_PER_HOUR: u64 = 3_600;
 
 /// A record that has its place.
 #[derive(Debug)]

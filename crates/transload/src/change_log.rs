@@ -8,12 +8,10 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use records::changes::{
-    COMPLETIONS, ChangeFault, Codec, Completion, LogLine, hour_folder, log_folder,
+    COMPLETIONS, ChangeFault, Codec, Completion, LogLine, SECONDS_PER_HOUR, hour_folder, log_folder,
 };
 use storage::{ListedObject, ObjectId, ObjectStore, ResumePolicy, StorageError, resuming};
 
-/// Seconds of an hour.
-pub const HOUR_SECONDS: u64 = 3_600;
 /// The longest line that is read, in bytes, whether of the log, of an export or of what was set aside. The longest record that
 /// DynamoDB Streams makes has two images of 400 KB, which as JSON may take six bytes for one; this is three times as much.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
@@ -117,7 +115,7 @@ impl<O: ObjectStore + 'static> Log<O> {
 
     async fn list(&self, source: &str, hours: Vec<u64>) -> Result<Vec<HourObjects>, StorageError> {
         let lists = hours.into_iter().map(|hour| async move {
-            let folder = hour_folder(&self.table, source, hour * HOUR_SECONDS);
+            let folder = hour_folder(&self.table, source, hour * SECONDS_PER_HOUR);
             let objects = self.list_folder(&folder).await?;
             Ok(HourObjects { hour, objects })
         });

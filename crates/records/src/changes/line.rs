@@ -1,59 +1,17 @@
-//! The lines of the log, read just as far as needed.
+//! The lines of the log: what each of them says.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::place::{MAX_EVENT_ID_BYTES, MAX_SECONDS};
+use super::fault::ChangeFault;
+use super::raw::{RawLine, malformed_text, seconds, table_and_label, text};
 use crate::json::write_string;
-use crate::number::Number;
-use crate::table::{MAX_PARTITION_KEY_BYTES, push_value};
-use crate::value::{Item, Value, item_from_dynamodb_json};
+use crate::table::push_value;
+use crate::value::Item;
 
 /// Digits of a sequence number at most (DynamoDB Streams API, `StreamRecord.SequenceNumber`: 21 to 40).
 const MAX_SEQUENCE_DIGITS: usize = 40;
-/// What a faulty value is cut to in a message.
-const SHOWN_CHARS: usize = 60;
-
-/// Why a record cannot be placed in the log, or a line of it not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeFault {
-    /// It is no JSON object of the right shape.
-    #[error("the record cannot be read ({0}): expected a JSON object as DynamoDB Streams sends it")]
-    Unreadable(String),
-    /// A member is not there, or null.
-    #[error("{member} is missing: expected {expected}")]
-    Missing {
-        /// The member's name with those around it.
-        member: &'static str,
-        /// What it should hold.
-        expected: &'static str,
-    },
-    /// A member holds something else.
-    #[error("{member} is {found}: expected {expected}")]
-    Malformed {
-        /// The member's name with those around it.
-        member: &'static str,
-        /// The beginning of what it holds.
-        found: String,
-        /// What it should hold.
-        expected: &'static str,
-    },
-    /// It belongs to another table than the log.
-    #[error("the record is of the table {found}: expected one of {expected}")]
-    OtherTable {
-        /// Its table.
-        found: String,
-        /// The log's table.
-        expected: String,
-    },
-    /// Another record of the batch has the same id and is not the same.
-    #[error("another record has the event id {0} as well: expected an id of its own")]
-    TwiceTheId(String),
-}
 
 /// What a change did to its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,185 +155,6 @@ pub enum LogLine<'a> {
     Complete(Completion),
 }
 
-#[derive(Deserialize)]
-struct RawLine<'a> {
-    #[serde(rename = "eventID", borrow)]
-    event_id: Option<Text<'a>>,
-    #[serde(rename = "eventName", borrow)]
-    event_name: Option<Text<'a>>,
-    #[serde(rename = "eventSource", borrow)]
-    event_source: Option<Text<'a>>,
-    #[serde(rename = "eventSourceARN", borrow)]
-    event_source_arn: Option<Text<'a>>,
-    #[serde(borrow)]
-    source: Option<Text<'a>>,
-    #[serde(rename = "snapshotTime", borrow)]
-    snapshot_time: Option<&'a RawValue>,
-    #[serde(rename = "snapshotEnd", borrow)]
-    snapshot_end: Option<&'a RawValue>,
-    #[serde(rename = "windowStart", borrow)]
-    window_start: Option<&'a RawValue>,
-    #[serde(borrow)]
-    dynamodb: Option<RawChange<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawChange<'a> {
-    #[serde(rename = "ApproximateCreationDateTime", borrow)]
-    time: Option<&'a RawValue>,
-    #[serde(rename = "Keys", borrow)]
-    keys: Option<&'a RawValue>,
-    #[serde(rename = "NewImage", borrow)]
-    new_image: Option<&'a RawValue>,
-    #[serde(rename = "OldImage", borrow)]
-    old_image: Option<&'a RawValue>,
-    #[serde(rename = "SequenceNumber", borrow)]
-    sequence: Option<Text<'a>>,
-}
-
-/// A member that should be a text.
-#[derive(Clone)]
-enum Text<'a> {
-    Is(Cow<'a, str>),
-    /// What is there instead.
-    IsNot(&'static str),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text::Is(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text::Is(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
-        Ok(Text::IsNot("true or false"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Text<'de>, E> {
-        Ok(Text::IsNot("a number"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Text<'de>, E> {
-        Ok(Text::IsNot("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Text<'de>, E> {
-        Ok(Text::IsNot("a number"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text<'de>, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Text::IsNot("a list"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Text<'de>, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Text::IsNot("an object"))
-    }
-}
-
-impl<'a> RawLine<'a> {
-    fn read(json: &'a str) -> Result<Self, ChangeFault> {
-        serde_json::from_str(json).map_err(|error| ChangeFault::Unreadable(error.to_string()))
-    }
-
-    fn event_id(&self) -> Result<Cow<'a, str>, ChangeFault> {
-        const EXPECTED: &str = "1 to 200 letters, digits, '-', '_' and '.'";
-        let id = text("eventID", &self.event_id, EXPECTED)?;
-        let good = (1..=MAX_EVENT_ID_BYTES).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        match good {
-            true => Ok(id),
-            false => Err(not_the_text("eventID", &self.event_id, EXPECTED)),
-        }
-    }
-
-    fn kind(&self) -> Result<ChangeKind, ChangeFault> {
-        const EXPECTED: &str = "INSERT, MODIFY or REMOVE";
-        match &*text("eventName", &self.event_name, EXPECTED)? {
-            "INSERT" => Ok(ChangeKind::Insert),
-            "MODIFY" => Ok(ChangeKind::Modify),
-            "REMOVE" => Ok(ChangeKind::Remove),
-            _ => Err(not_the_text("eventName", &self.event_name, EXPECTED)),
-        }
-    }
-
-    fn change(&self) -> Result<&RawChange<'a>, ChangeFault> {
-        self.dynamodb.as_ref().ok_or(ChangeFault::Missing {
-            member: "dynamodb",
-            expected: "the change",
-        })
-    }
-
-    fn snapshot_source(&self) -> Result<Option<SnapshotSource>, ChangeFault> {
-        const EXPECTED: &str = "export or scan";
-        if self.source.is_none() {
-            return Ok(None);
-        }
-        match &*text("source", &self.source, EXPECTED)? {
-            "export" => Ok(Some(SnapshotSource::Export)),
-            "scan" => Ok(Some(SnapshotSource::Scan)),
-            _ => Err(not_the_text("source", &self.source, EXPECTED)),
-        }
-    }
-
-    fn completion(&self, source: SnapshotSource) -> Result<Completion, ChangeFault> {
-        let time = seconds("snapshotTime", self.snapshot_time)?;
-        let optional = |member, raw: Option<&RawValue>| match raw {
-            Some(_) => seconds(member, raw).map(Some),
-            None => Ok(None),
-        };
-        let end = optional("snapshotEnd", self.snapshot_end)?;
-        Ok(Completion {
-            source,
-            time,
-            end: end.unwrap_or(time).max(time),
-            window_start: optional("windowStart", self.window_start)?,
-        })
-    }
-}
-
-impl<'a> RawChange<'a> {
-    fn keys(&self) -> Result<Item, ChangeFault> {
-        const MEMBER: &str = "dynamodb.Keys";
-        const EXPECTED: &str = "the item's one or two key attributes";
-        const SHORT: &str = "key attributes of at most 2,048 bytes";
-        let raw = present(MEMBER, self.keys, EXPECTED)?;
-        let keys = item_from_dynamodb_json(raw.get())
-            .map_err(|_| malformed(MEMBER, self.keys, EXPECTED))?;
-        let is_key = |value: &Value| matches!(value, Value::S(_) | Value::N(_) | Value::B(_));
-        if !(1..=2).contains(&keys.len()) || !keys.values().all(is_key) {
-            return Err(malformed(MEMBER, self.keys, EXPECTED));
-        }
-        match keys
-            .values()
-            .all(|key| key.size() <= MAX_PARTITION_KEY_BYTES)
-        {
-            true => Ok(keys),
-            false => Err(malformed(MEMBER, self.keys, SHORT)),
-        }
-    }
-}
-
 impl<'a> StreamRecord<'a> {
     /// Reads a record as the event source mapping delivers it, or as it stands in the log.
     ///
@@ -406,12 +185,12 @@ impl<'a> StreamRecord<'a> {
         const DIGITS: &str = "a text of 1 to 40 digits";
         const SEQUENCE: &str = "dynamodb.SequenceNumber";
         if text("eventSource", &line.event_source, SOURCE)? != SOURCE {
-            return Err(not_the_text("eventSource", &line.event_source, SOURCE));
+            return Err(malformed_text("eventSource", &line.event_source, SOURCE));
         }
         let change = line.change()?;
         let sequence = text(SEQUENCE, &change.sequence, DIGITS)?;
         if !are_digits(&sequence) {
-            return Err(not_the_text(SEQUENCE, &change.sequence, DIGITS));
+            return Err(malformed_text(SEQUENCE, &change.sequence, DIGITS));
         }
         let (table, stream_label) = table_and_label(&line.event_source_arn)?;
         Ok(Self {
@@ -532,98 +311,6 @@ pub fn canonical_key_of_any(keys: &Item) -> Vec<u8> {
         push_value(value, &mut key);
     }
     key
-}
-
-/// `arn:aws:dynamodb:<region>:<account>:table/<name>/stream/<label>`
-fn table_and_label<'a>(
-    arn: &Option<Text<'a>>,
-) -> Result<(Cow<'a, str>, Cow<'a, str>), ChangeFault> {
-    const MEMBER: &str = "eventSourceARN";
-    const EXPECTED: &str = "the ARN of a table's stream";
-    let name = text(MEMBER, arn, EXPECTED)?;
-    let parts = |name: &str| -> Option<(usize, usize)> {
-        let table = name.find(":table/")? + ":table/".len();
-        let stream = table + name[table..].find("/stream/")?;
-        Some((table, stream))
-    };
-    let (table, stream) = parts(&name).ok_or_else(|| not_the_text(MEMBER, arn, EXPECTED))?;
-    let label = stream + "/stream/".len();
-    Ok(match name {
-        Cow::Borrowed(name) => (name[table..stream].into(), name[label..].into()),
-        Cow::Owned(name) => (
-            name[table..stream].to_owned().into(),
-            name[label..].to_owned().into(),
-        ),
-    })
-}
-
-/// Whole seconds from 1970 to the year 9998. AWS writes them as a floating-point number, which is read as decimal text.
-fn seconds(member: &'static str, raw: Option<&RawValue>) -> Result<u64, ChangeFault> {
-    const EXPECTED: &str = "seconds since 1970";
-    let text = present(member, raw, EXPECTED)?.get();
-    // Most are written so that nothing has to be counted.
-    let plain = text.strip_suffix(".0").unwrap_or(text).parse().ok();
-    plain
-        .or_else(|| {
-            let number = Number::parse(text).ok()?;
-            number.as_str().split('.').next()?.parse().ok()
-        })
-        .filter(|seconds| *seconds <= MAX_SECONDS)
-        .ok_or_else(|| malformed(member, raw, EXPECTED))
-}
-
-fn text<'a>(
-    member: &'static str,
-    found: &Option<Text<'a>>,
-    expected: &'static str,
-) -> Result<Cow<'a, str>, ChangeFault> {
-    match found {
-        Some(Text::Is(text)) => Ok(text.clone()),
-        Some(Text::IsNot(_)) => Err(not_the_text(member, found, expected)),
-        None => Err(ChangeFault::Missing { member, expected }),
-    }
-}
-
-fn not_the_text(
-    member: &'static str,
-    found: &Option<Text<'_>>,
-    expected: &'static str,
-) -> ChangeFault {
-    let found = match found {
-        Some(Text::Is(text)) => format!("\"{}\"", shown(text)),
-        Some(Text::IsNot(what)) => (*what).to_owned(),
-        None => "null".to_owned(),
-    };
-    ChangeFault::Malformed {
-        member,
-        found,
-        expected,
-    }
-}
-
-/// As much of a faulty value as a message holds.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
-}
-
-fn present<'a>(
-    member: &'static str,
-    raw: Option<&'a RawValue>,
-    expected: &'static str,
-) -> Result<&'a RawValue, ChangeFault> {
-    raw.ok_or(ChangeFault::Missing { member, expected })
-}
-
-fn malformed(member: &'static str, raw: Option<&RawValue>, expected: &'static str) -> ChangeFault {
-    ChangeFault::Malformed {
-        member,
-        found: shown(raw.map_or("null", RawValue::get)),
-        expected,
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
 
 use super::codec::Codec;
 use super::line::{SnapshotSource, StreamRecord};
+
+/// Records of one folder happened in the same of these.
+pub const SECONDS_PER_HOUR: u64 = 3_600;
 
 /// Bytes that an event id may have; AWS's have 32. The rest of a name stays below 450, so a name stays below 900.
 pub const MAX_EVENT_ID_BYTES: usize = 200;
@@ -63,10 +67,14 @@ pub fn set_aside_folder(table: &str) -> String {
     format!("unprocessed/changes/table={table}/")
 }
 
-/// The object of one record that could not be placed, by the hexadecimal SHA-256 of its bytes: it may have nothing else that
-/// would tell it from others.
-pub fn set_aside_object(table: &str, sha256: &str) -> String {
-    format!("{}{sha256}.json", set_aside_folder(table))
+/// The object of one record that could not be placed, by the SHA-256 of its text: it may have nothing else that would tell it
+/// from others.
+pub fn set_aside_object(table: &str, record: &str) -> String {
+    let hash: String = Sha256::digest(record)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{}{hash}.json", set_aside_folder(table))
 }
 
 #[cfg(test)]

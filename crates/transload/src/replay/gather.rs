@@ -14,7 +14,8 @@ use storage::{ListedObject, ObjectStore};
 
 use super::spill::{Spill, Spilled, hash_of, parts_for};
 use super::{Progress, ReplayError};
-use crate::change_log::{HOUR_SECONDS, Log, LogError};
+use crate::change_log::{Log, LogError};
+use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time: most of a stream's are small, and opening one takes longer than reading it.
 const OBJECTS_AT_A_TIME: usize = 16;
@@ -113,7 +114,7 @@ async fn objects_of<O: ObjectStore + 'static>(
     for source in ["export", "scan", "stream"] {
         // Names of folders are ordered as their hours are.
         let first = hour_folder(log.table(), source, since);
-        let after = until.map(|until| hour_folder(log.table(), source, until + HOUR_SECONDS));
+        let after = until.map(|until| hour_folder(log.table(), source, until + SECONDS_PER_HOUR));
         let in_time = |object: &ListedObject| {
             object.key >= first && after.as_ref().is_none_or(|after| object.key < *after)
         };

@@ -19,7 +19,8 @@ use storage::{ObjectStore, StorageError};
 use super::digest::{Fingerprint, of_state, same};
 use super::finding::{Finding, SHOWN};
 use super::whole;
-use crate::change_log::{HOUR_SECONDS, Lines, LogError, StoredObject};
+use crate::change_log::{Lines, LogError, StoredObject};
+use records::changes::SECONDS_PER_HOUR;
 
 /// A summary has about 1 KB.
 const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
@@ -163,7 +164,7 @@ impl<O: ObjectStore + 'static> Export<O> {
     /// The hours of the log, since 1970, in which what it says has to be.
     pub fn hours(&self) -> Range<u64> {
         let times = self.times();
-        times.start / HOUR_SECONDS..times.end.div_ceil(HOUR_SECONDS)
+        times.start / SECONDS_PER_HOUR..times.end.div_ceil(SECONDS_PER_HOUR)
     }
 
     /// `s3://bucket/…/<export id>/`.

@@ -8,13 +8,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use records::changes::{StreamRecord, set_aside_object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use storage::{ListedObject, ObjectStore, StorageError, Timestamp};
 
 use super::digest::{Fingerprint, of_event};
 use super::finding::Finding;
 use super::whole;
-use crate::change_log::{HOUR_SECONDS, Log};
+use crate::change_log::Log;
+use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time: each may take some 40 MB.
 const OBJECTS_AT_A_TIME: usize = 2;
@@ -99,7 +99,7 @@ pub(super) async fn find<O: ObjectStore + 'static>(
     let listed = log.store().list(log.bucket(), prefix).await?;
     // What was given up had happened before, and two clocks may be a little apart.
     let late_enough =
-        |object: &&ListedObject| object.modified.0 / 1_000 / HOUR_SECONDS + 1 >= hours.start;
+        |object: &&ListedObject| object.modified.0 / 1_000 / SECONDS_PER_HOUR + 1 >= hours.start;
     let mut read = stream::iter(listed.iter().filter(late_enough))
         .map(|object| async move { Ok::<_, StorageError>((object, read(log, &object.key).await?)) })
         .buffered(OBJECTS_AT_A_TIME);
@@ -111,10 +111,10 @@ pub(super) async fn find<O: ObjectStore + 'static>(
         match batch {
             Ok(None) => {}
             Ok(Some(batch)) => {
-                let written = object.modified.0 / 1_000 / HOUR_SECONDS;
+                let written = object.modified.0 / 1_000 / SECONDS_PER_HOUR;
                 let all = hours.contains(&written);
                 let counted = || {
-                    let hours_of = batch.placed.iter().map(|(_, at)| at / HOUR_SECONDS);
+                    let hours_of = batch.placed.iter().map(|(_, at)| at / SECONDS_PER_HOUR);
                     hours_of.filter(|hour| all || hours.contains(hour))
                 };
                 let not_aside = |name: &&String| !set_aside.contains(*name);
@@ -161,7 +161,7 @@ impl Failures {
             }
             if let Ok(Some(batch)) = read(log, &failure.key).await? {
                 let placed = batch.placed.into_iter();
-                let of_hour = placed.filter(|(_, at)| at / HOUR_SECONDS == hour);
+                let of_hour = placed.filter(|(_, at)| at / SECONDS_PER_HOUR == hour);
                 held.extend(of_hour.map(|(event, _)| (event, nth)));
             }
         }
@@ -235,11 +235,7 @@ fn parse(content: &[u8], table: &str) -> Result<Option<Batch>, String> {
                 let place = (of_event(&record.event_id), record.seconds);
                 batch.placed.push(place);
             }
-            _ => {
-                let hash = Sha256::digest(raw.get());
-                let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-                batch.unplaced.push(set_aside_object(table, &hash));
-            }
+            _ => batch.unplaced.push(set_aside_object(table, raw.get())),
         }
     }
     Ok(Some(batch))

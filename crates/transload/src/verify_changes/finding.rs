@@ -11,16 +11,16 @@ use storage::Timestamp;
 use super::repair::{Repaired, export_command, iso, quoted, windows};
 use super::set_aside::Aside;
 use super::{HourReport, Report};
-use crate::change_log::HOUR_SECONDS;
+use records::changes::SECONDS_PER_HOUR;
 
 /// Examples that a finding gives at the most.
 pub(super) const SHOWN: usize = 10;
 /// From here on, records around may have been forgotten by the stream before they were read: it keeps them for 24 hours
 /// (DynamoDB developer guide, "Change data capture for DynamoDB Streams").
-const LATE: Duration = Duration::from_secs(20 * HOUR_SECONDS);
+const LATE: Duration = Duration::from_secs(20 * SECONDS_PER_HOUR);
 /// What was written later than this after its change was not read from the stream then, but put in by hand from what the event
 /// source mapping had given up. The stream may keep a record a little longer than it has to.
-const BY_HAND: Duration = Duration::from_secs(25 * HOUR_SECONDS);
+const BY_HAND: Duration = Duration::from_secs(25 * SECONDS_PER_HOUR);
 /// A stream that was enabled no later than this after its table was made has missed nothing: a table takes no writes while it
 /// is being made, which takes some seconds, and the two times may be told by two clocks.
 const MAKING_SECONDS: u64 = 5;
@@ -149,7 +149,7 @@ impl Finding {
             ),
             Self::Late { latest, .. } => format!(
                 "Records were written up to {} hours after their changes. A stream forgets after 24 hours: unless these were written by hand from what had been given up, others of their hours may have been forgotten before they were read.",
-                latest.as_secs() / HOUR_SECONDS
+                latest.as_secs() / SECONDS_PER_HOUR
             ),
             Self::SetAside { count, .. } => format!(
                 "{count} records were set aside, since they have no place in the log; each says why."
@@ -283,7 +283,10 @@ fn enabling(table: &str, bucket: &str) -> Vec<String> {
 }
 
 fn hours_of(hours: &[u64]) -> Vec<String> {
-    hours.iter().map(|hour| iso(hour * HOUR_SECONDS)).collect()
+    hours
+        .iter()
+        .map(|hour| iso(hour * SECONDS_PER_HOUR))
+        .collect()
 }
 
 pub(super) fn of_faults(
@@ -317,8 +320,8 @@ pub(super) fn of_stream(
         return None;
     }
     // The hour in which it was enabled is not covered as a whole.
-    let before =
-        hours.start.max(created / HOUR_SECONDS)..hours.end.min(enabled.div_ceil(HOUR_SECONDS));
+    let before = hours.start.max(created / SECONDS_PER_HOUR)
+        ..hours.end.min(enabled.div_ceil(SECONDS_PER_HOUR));
     let uncovered: Vec<u64> = before.filter(|hour| !repaired.hour(*hour)).collect();
     (!of_another && !uncovered.is_empty()).then(|| Finding::BeforeStream {
         label: stream.label.clone(),

@@ -12,8 +12,9 @@ use super::digest::{Fingerprint, of_event};
 use super::export::Wanted;
 use super::failures::Held;
 use super::finding::SHOWN;
-use crate::change_log::{HOUR_SECONDS, HourObjects, Log, LogError};
+use crate::change_log::{HourObjects, Log, LogError};
 use crate::describe;
+use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time.
 const OBJECTS_AT_A_TIME: usize = 8;
@@ -142,7 +143,7 @@ impl Reader<'_> {
         record
             .check_table(self.table)
             .map_err(|fault| fault.to_string())?;
-        if record.seconds / HOUR_SECONDS != report.hour {
+        if record.seconds / SECONDS_PER_HOUR != report.hour {
             let changed = Timestamp(record.seconds * 1_000).iso();
             return Err(format!(
                 "its change is of {changed}: expected one of the folder's hour"

@@ -7,7 +7,7 @@ use records::Item;
 use records::changes::{ChangeKind, ChangeLine, Completion, MergeRule, Origin, SETTLED_SECONDS};
 use storage::Timestamp;
 
-use crate::change_log::HOUR_SECONDS;
+use records::changes::SECONDS_PER_HOUR;
 
 /// How much earlier the first of two repairs begins that make a loss good. One alone does not know of an item that was inserted
 /// in the first minute of its window and whose removal is what was lost.
@@ -44,8 +44,8 @@ impl Repaired {
     /// two minutes or more before the other and ends no later (`docs/SEMANTICS.md`).
     pub(super) fn hour(&self, hour: u64) -> bool {
         let holds = |window: &&Range<u64>| {
-            window.start + SETTLED_SECONDS <= hour * HOUR_SECONDS
-                && (hour + 1) * HOUR_SECONDS + SETTLED_SECONDS <= window.end
+            window.start + SETTLED_SECONDS <= hour * SECONDS_PER_HOUR
+                && (hour + 1) * SECONDS_PER_HOUR + SETTLED_SECONDS <= window.end
         };
         let holding = || self.windows.iter().filter(holds);
         holding().any(|first| {
@@ -107,7 +107,7 @@ pub(super) fn windows(
 
 /// Nothing where what is left of the hours is too short or not there.
 fn pair(hours: &Range<u64>, exportable: &Range<u64>) -> Option<[Range<u64>; 2]> {
-    let (start, end) = (hours.start * HOUR_SECONDS, hours.end * HOUR_SECONDS);
+    let (start, end) = (hours.start * SECONDS_PER_HOUR, hours.end * SECONDS_PER_HOUR);
     let first = start
         .saturating_sub(SETTLED_SECONDS + APART_SECONDS)
         .max(exportable.start);

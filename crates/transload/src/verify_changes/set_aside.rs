@@ -11,7 +11,8 @@ use storage::{ListedObject, ObjectStore, StorageError};
 
 use super::finding::{Finding, SHOWN};
 use super::whole;
-use crate::change_log::{HOUR_SECONDS, Log, MAX_LINE_BYTES};
+use crate::change_log::{Log, MAX_LINE_BYTES};
+use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time.
 const OBJECTS_AT_A_TIME: usize = 8;
@@ -72,7 +73,7 @@ async fn of_hours<O: ObjectStore + 'static>(
     object: &ListedObject,
     hours: &Range<u64>,
 ) -> Result<Option<Aside>, StorageError> {
-    let written = object.modified.0 / 1_000 / HOUR_SECONDS;
+    let written = object.modified.0 / 1_000 / SECONDS_PER_HOUR;
     // What was set aside had happened before, and two clocks may be a little apart.
     if written + 1 < hours.start {
         return Ok(None);
@@ -80,7 +81,7 @@ async fn of_hours<O: ObjectStore + 'static>(
     let content = whole(log.store(), log.bucket(), &object.key, MAX_LINE_BYTES).await?;
     let kept: Option<Kept<'_>> = serde_json::from_slice(&content).ok();
     let changed = kept.as_ref().and_then(|kept| seconds_of(kept.record.get()));
-    let hour = changed.map_or(written, |seconds| seconds / HOUR_SECONDS);
+    let hour = changed.map_or(written, |seconds| seconds / SECONDS_PER_HOUR);
     Ok(hours.contains(&hour).then(|| Aside {
         key: object.key.clone(),
         reason: kept.map_or_else(|| "it cannot be read".to_owned(), |kept| kept.reason),

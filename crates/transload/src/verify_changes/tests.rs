@@ -8,17 +8,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
 use records::{KeyAttribute, KeyType, TableShape};
-use sha2::Digest;
 use storage::failing::{Failing, Fault, FaultPlan};
 use storage::memory::{MemoryObjects, MemoryTables};
 use storage::{StreamView, TestClock, Timestamp};
 
 use super::*;
-use crate::change_log::HOUR_SECONDS;
+use records::changes::SECONDS_PER_HOUR;
 
 /// 2026-11-20T00:00Z, in hours since 1970.
 const DAY: u64 = 498_648;
-const START: u64 = DAY * HOUR_SECONDS;
+const START: u64 = DAY * SECONDS_PER_HOUR;
 const LABEL: &str = "2026-11-01T08:00:00.000";
 const STREAM: &str = "arn:aws:dynamodb:us-east-1:111122223333:table/offers/stream";
 
@@ -90,10 +89,10 @@ impl Lake {
     }
 
     fn write(&self, hour: u64, name: &str, seconds: u64, lines: &[String]) {
-        let folder = hour_folder("offers", "stream", START + hour * HOUR_SECONDS);
+        let folder = hour_folder("offers", "stream", START + hour * SECONDS_PER_HOUR);
         let content = gzip(&(lines.join("\n") + "\n"));
         let key = format!("{folder}{name}.jsonl.gz");
-        self.put(&key, hour * HOUR_SECONDS + seconds, content);
+        self.put(&key, hour * SECONDS_PER_HOUR + seconds, content);
     }
 
     fn complete(&self, start: u64, end: u64) {
@@ -386,7 +385,8 @@ async fn records_that_came_shortly_before_they_would_have_been_forgotten_are_fou
 async fn what_was_set_aside_of_the_range_is_found_by_the_time_of_its_change() {
     let lake = Lake::new();
     let aside = |name: &str, written: u64, record: &str| {
-        let key = records::changes::set_aside_object("offers", name);
+        let folder = records::changes::set_aside_folder("offers");
+        let key = format!("{folder}{name}.json");
         let content = format!(r#"{{"reason":"no reason","record":{record}}}"#);
         lake.put(&key, written, content);
     };

@@ -16,8 +16,9 @@ use outcome::Outcome;
 
 use super::endpoint::{self, UnusableEndpoint};
 use crate::Surroundings;
-use crate::change_log::{HOUR_SECONDS, Log};
+use crate::change_log::Log;
 use crate::verify_changes::{self, Export, ExportError, Task, VerifyError};
+use records::changes::SECONDS_PER_HOUR;
 
 /// Hours that are verified unless others are named: Lambda gives records up when they are 20 hours old, and somebody who looks
 /// every other day should find out.
@@ -205,9 +206,9 @@ async fn open<O: storage::ObjectStore + 'static>(
 /// The hours that the range touches.
 fn hours(args: &ChangesArgs, now: Timestamp) -> Result<Range<u64>, VerifyCommandError> {
     let seconds = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
-    let end = seconds(args.to.unwrap_or(now)).div_ceil(HOUR_SECONDS);
+    let end = seconds(args.to.unwrap_or(now)).div_ceil(SECONDS_PER_HOUR);
     let start = match args.from {
-        Some(from) => seconds(from) / HOUR_SECONDS,
+        Some(from) => seconds(from) / SECONDS_PER_HOUR,
         None => end.saturating_sub(LAST_HOURS),
     };
     match start < end {

@@ -8,8 +8,8 @@ use indicatif::HumanCount;
 use serde_json::{Value, json};
 use storage::{StreamView, Timestamp};
 
-use crate::change_log::HOUR_SECONDS;
 use crate::verify_changes::{HourReport, Place, Report};
+use records::changes::SECONDS_PER_HOUR;
 
 /// Findings that a person is shown; an outage may leave thousands of objects with records that were given up.
 const SHOWN: usize = 20;
@@ -255,7 +255,7 @@ fn view(view: StreamView) -> &'static str {
 
 /// As `2026-11-20T00:00Z`.
 fn iso(hour: u64) -> String {
-    let iso = Timestamp(hour * HOUR_SECONDS * 1_000).iso();
+    let iso = Timestamp(hour * SECONDS_PER_HOUR * 1_000).iso();
     iso.replace(":00.000Z", "Z")
 }
 

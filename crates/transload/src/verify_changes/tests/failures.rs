@@ -36,10 +36,8 @@ async fn records_that_were_given_up_and_are_not_in_the_log_are_found() {
     // As that invocation leaves the lake.
     lake.write(0, "late", 100_000, &records[1..2]);
     lake.write(2, "late", 100_000, &records[2..3]);
-    let hash = sha2::Sha256::digest(aside);
-    let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     lake.put(
-        &records::changes::set_aside_object("offers", &name),
+        &records::changes::set_aside_object("offers", aside),
         2 * 86_400,
         format!(r#"{{"reason":"r","record":{aside}}}"#),
     );
@@ -49,11 +47,11 @@ async fn records_that_were_given_up_and_are_not_in_the_log_are_found() {
 #[tokio::test(start_paused = true)]
 async fn what_was_given_up_in_the_range_is_looked_for_however_old_it_is() {
     let lake = Lake::new();
-    let old = START - 20 * HOUR_SECONDS;
+    let old = START - 20 * SECONDS_PER_HOUR;
     let records = [
         record("kept", old, Some("1")),
         record("lost", old + 1, Some("1")),
-        record("lost", old + 2 * HOUR_SECONDS, Some("1")),
+        record("lost", old + 2 * SECONDS_PER_HOUR, Some("1")),
         record("a", START + 5, Some("1")),
     ];
     let write = |name: &str, records: &[String]| {
@@ -78,7 +76,7 @@ async fn what_was_given_up_in_the_range_is_looked_for_however_old_it_is() {
     assert_eq!(report.hours.len(), 4);
     assert_eq!(report.hours.iter().map(|hour| hour.records).sum::<u64>(), 2);
     write("late", &records[1..2]);
-    let folder = hour_folder("offers", "stream", old + 2 * HOUR_SECONDS);
+    let folder = hour_folder("offers", "stream", old + 2 * SECONDS_PER_HOUR);
     lake.put(&format!("{folder}late.jsonl"), 0, records[2].clone());
     assert_eq!(kinds(&lake.verify().await), Vec::<&str>::new());
 }

@@ -92,7 +92,7 @@ fn where_no_export_can_be_made_none_is_spoken_of() {
         hours: vec![DAY + 1],
     }]);
     assert!(outcome(&report).text().contains("full export"));
-    report.exportable = 0..DAY * HOUR_SECONDS;
+    report.exportable = 0..DAY * SECONDS_PER_HOUR;
     let text = outcome(&report).text();
     assert!(
         !text.contains("full export") && !text.contains("$ aws"),
