@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import unittest
@@ -15,9 +16,29 @@ class Contract(unittest.TestCase):
         client("dynamodb").create_table(
             TableName="contract",
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": "n", "AttributeType": "N"}],
+            AttributeDefinitions=[
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "n", "AttributeType": "N"},
+                {"AttributeName": "marker", "AttributeType": "S"},
+            ],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
-        )  # fmt: skip
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "marker-index",
+                    "KeySchema": [{"AttributeName": "marker", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                },
+            ],
+        )
+        trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = client("iam").create_role(
+            RoleName="contract", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        )
+        machine = client("stepfunctions").create_state_machine(
+            name="contract",
+            roleArn=role["Role"]["Arn"],
+            definition=json.dumps({"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}),
+        )
         environment = os.environ | {
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -26,10 +47,11 @@ class Contract(unittest.TestCase):
             "TRANSLOAD_TEST_BUCKET": "contract",
             "TRANSLOAD_TEST_TABLE": "contract",
             "TRANSLOAD_TEST_LEDGER": output("LedgerTable"),
+            "TRANSLOAD_TEST_MACHINE": machine["stateMachineArn"],
         }
         # With the workspace's features, so that nothing is compiled that the unit tests have not compiled already.
         command = ["cargo", "test", "--workspace", "--all-features", "--test", "contract_local_cloud", "--", "--nocapture"]
         run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        self.assertIn("3 passed", run.stdout)
+        self.assertIn("4 passed", run.stdout)
         self.assertNotIn("skipped", run.stdout)

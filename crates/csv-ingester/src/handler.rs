@@ -10,7 +10,6 @@ use crate::dependencies::{Dependencies, Invocation};
 use crate::event::{ObjectVersion, Request, decode};
 use crate::inbox::{Timing, Verdict};
 use crate::object::{TIME_TO_LEAVE, Worked, end_overtaken, work_on};
-use crate::problem::failure_of;
 use crate::report::{ObjectReport, Outcome, Report};
 
 /// Handles one event. An error means that something was not done and that a repeat of the event can help, or that a person has
@@ -196,7 +195,7 @@ where
     }
 
     fn fail(&mut self, error: &StorageError) {
-        self.note(failure_of(error));
+        self.note(Failure::from(error));
     }
 
     fn note(&mut self, failure: Failure) {

@@ -1,6 +1,6 @@
 //! Why an object cannot be gone on with, and whether it ever can.
 
-use lambda_support::{Failure, FailureKind, error_chain};
+use lambda_support::{Failure, error_chain};
 use storage::{ErrorKind, StorageError};
 
 use crate::input::InputError;
@@ -18,7 +18,7 @@ pub(crate) enum Problem {
 
 impl Problem {
     pub(crate) fn of_store(error: &StorageError) -> Self {
-        Self::Passing(failure_of(error))
+        Self::Passing(Failure::from(error))
     }
 
     /// The input object itself: gone is gone, and another ETag is another object.
@@ -37,18 +37,6 @@ impl Problem {
             _ => Self::of_store(error),
         }
     }
-}
-
-/// What a failure of a store is to whoever invoked the function.
-pub(crate) fn failure_of(error: &StorageError) -> Failure {
-    let kind = match error.kind() {
-        ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
-            FailureKind::Transient
-        }
-        ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
-        ErrorKind::Internal => FailureKind::Internal,
-    };
-    Failure::new(kind, error)
 }
 
 impl From<InputError> for Problem {

@@ -77,6 +77,10 @@ impl ObjectStore for EndlessObjects {
         Ok(())
     }
 
+    async fn put_replacing(&self, _: &str, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
         Ok(Upload {
             bucket: bucket.to_owned(),

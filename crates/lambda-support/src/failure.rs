@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use lambda_runtime::Diagnostic;
+use storage::{ErrorKind, StorageError};
 
 /// What the one who calls a function can do about its failure. The name is the error type that Lambda reports, on which state
 /// machines match.
@@ -47,6 +48,20 @@ impl Failure {
     }
 }
 
+/// What a failure of a store is to whoever invoked the function.
+impl From<&StorageError> for Failure {
+    fn from(error: &StorageError) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Throttled | ErrorKind::Unanswered | ErrorKind::Conflict => {
+                FailureKind::Transient
+            }
+            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Refused => FailureKind::Invalid,
+            ErrorKind::Internal => FailureKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
         Self {
@@ -75,6 +90,14 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_denied_call_is_for_somebody_to_mend_and_a_throttled_one_for_later() {
+        let of = |kind| Failure::from(&StorageError::new(kind, "GetItem", "offers", "no"));
+        assert_eq!(of(ErrorKind::Denied).kind, FailureKind::Invalid);
+        assert_eq!(of(ErrorKind::Throttled).kind, FailureKind::Transient);
+        assert_eq!(of(ErrorKind::Internal).message, "GetItem on offers: no");
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("reading the ledger")]

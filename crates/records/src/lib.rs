@@ -18,6 +18,7 @@ pub use csv::{
 pub use json::base64_text;
 pub use mapping::{
     ColumnType, EncodedRow, MappingError, PlanError, RowBuffer, RowFault, RowMapping, RowPlan,
+    ShardFormat,
 };
 pub use number::{Number, NumberError};
 pub use size::{MAX_ITEM_BYTES, item_size};
@@ -26,4 +27,7 @@ pub use table::{
     TableShape,
 };
 pub use text::{Encoding, TextDecoder, source_len};
-pub use value::{Item, JsonValueError, MAX_DEPTH, Value, item_from_dynamodb_json};
+pub use value::{
+    Item, JsonValueError, MAX_DEPTH, Value, item_from_dynamodb_json, write_item_dynamodb_json,
+    write_item_plain_json,
+};

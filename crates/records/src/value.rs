@@ -166,6 +166,16 @@ impl Value {
     }
 }
 
+/// Appends an item as DynamoDB JSON: `{"id":{"S":"1"}}`.
+pub fn write_item_dynamodb_json(item: &Item, out: &mut Vec<u8>) {
+    write_object(item, out, Value::write_dynamodb_json);
+}
+
+/// Appends an item as plain JSON: `{"id":"1"}`, with each value as [`Value::write_plain_json`] has it.
+pub fn write_item_plain_json(item: &Item, out: &mut Vec<u8>) {
+    write_object(item, out, Value::write_plain_json);
+}
+
 /// Reads an item as DynamoDB JSON: `{"id":{"S":"1"}}`, without an `Item` around it.
 pub fn item_from_dynamodb_json(json: impl AsRef<[u8]>) -> Result<Item, JsonValueError> {
     let Members(item) = serde_json::from_slice(json.as_ref())?;

@@ -33,6 +33,43 @@ pub struct Scanned {
     pub capacity_tenths: u64,
 }
 
+/// Which page of one partition of a global secondary index is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexPage {
+    /// The index's name.
+    pub index: String,
+    /// The attribute that is the index's partition key.
+    pub attribute: String,
+    /// The text that it has in this partition.
+    pub value: String,
+    /// What is wanted of it.
+    pub select: IndexSelect,
+    /// The most entries of one page, at least 1; a page ends at 1 MiB of entries in any case.
+    pub limit: Option<u32>,
+    /// Where the page before ended ([`IndexEntries::next`]); nothing for the first one.
+    pub start: Option<Item>,
+}
+
+/// What is wanted of the entries of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexSelect {
+    /// The table's key attributes of each.
+    Keys,
+    /// How many there are.
+    Count,
+}
+
+/// One page of an index's partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexEntries {
+    /// The table's key attributes of each entry, and nothing else; empty if only the count was wanted.
+    pub keys: Vec<Item>,
+    /// How many entries the page has.
+    pub count: u64,
+    /// The key after which the partition goes on (key attributes of the table and the index); nothing at its end.
+    pub next: Option<Item>,
+}
+
 /// One write of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemWrite {
@@ -40,12 +77,14 @@ pub enum ItemWrite {
     Put(Item),
     /// Deletes the item with these key attributes; one that is not there is no error.
     Delete(Item),
-    /// Sets some attributes of an item, which is made where it is not there.
-    Set {
+    /// Changes some attributes of an item, which is made where it is not there.
+    Update {
         /// The key attributes.
         key: Item,
-        /// At least one attribute, none of the key's.
-        attributes: Item,
+        /// Attributes to be set, none of the key's.
+        set: Item,
+        /// Names of attributes to be removed, none of the key's and none that is set. Together at least one is changed.
+        remove: Vec<String>,
     },
 }
 
@@ -56,7 +95,7 @@ impl ItemWrite {
         match self {
             Self::Put(_) => "PutItem",
             Self::Delete(_) => "DeleteItem",
-            Self::Set { .. } => "UpdateItem",
+            Self::Update { .. } => "UpdateItem",
         }
     }
 }
@@ -88,7 +127,14 @@ pub enum Condition {
         /// A text, a number or bytes.
         than: Value,
     },
+    /// The item is there, and each of these attributes, of which there is at least one and at most
+    /// [`MAX_COMPARED_ATTRIBUTES`], has this value. It may have others besides.
+    Holds(Item),
 }
+
+/// How many attributes [`Condition::Holds`] can compare: DynamoDB takes expressions of at most 4 KB and 300 operators
+/// (Developer Guide, "Quotas in Amazon DynamoDB", expression parameters), and every comparison but the first also costs an AND.
+pub const MAX_COMPARED_ATTRIBUTES: usize = 150;
 
 /// What became of a write on a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,6 +188,18 @@ pub trait ItemStore {
     /// One page of a segment (Scan), in an order of the store's own, which stays the same.
     async fn scan_page(&self, table: &TableShape, page: &ScanPage)
     -> Result<Scanned, StorageError>;
+
+    /// One page of a partition of a global secondary index (Query), in the order of its sort key where it has one. What it says
+    /// may lag behind the table.
+    async fn index_page(
+        &self,
+        table: &TableShape,
+        page: &IndexPage,
+    ) -> Result<IndexEntries, StorageError>;
+
+    /// The item with these key attributes as the table holds it after every write that has been acknowledged (GetItem,
+    /// consistent); nothing if there is none.
+    async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError>;
 
     /// Writes one item if the condition holds (PutItem, DeleteItem or UpdateItem). A condition that does not hold is no error.
     async fn write_if(

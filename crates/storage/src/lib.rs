@@ -3,12 +3,14 @@
 pub mod aws;
 mod clock;
 mod error;
+mod imports;
 mod items;
 mod ledger;
 mod notices;
 mod objects;
 mod resuming;
 mod tables;
+mod workflows;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
@@ -21,9 +23,10 @@ mod test_clock;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{ErrorKind, StorageError};
+pub use imports::{ImportProgress, ImportStatus, TableImports};
 pub use items::{
-    Condition, ItemStore, ItemWrite, ScanPage, Scanned, StreamDescription, StreamView,
-    TableIdentity, WriteOutcome,
+    Condition, IndexEntries, IndexPage, IndexSelect, ItemStore, ItemWrite, MAX_COMPARED_ATTRIBUTES,
+    ScanPage, Scanned, StreamDescription, StreamView, TableIdentity, WriteOutcome,
 };
 pub use ledger::{Ledger, LedgerRow};
 pub use notices::{MAX_MESSAGE_BYTES, Notices};
@@ -32,6 +35,7 @@ pub use objects::{
 };
 pub use resuming::{ResumePolicy, open_resuming, resuming};
 pub use tables::{PutItem, TableStore};
+pub use workflows::{Execution, ExecutionStatus, Workflows};
 
 #[cfg(any(test, feature = "test-support"))]
 pub use test_clock::TestClock;

@@ -98,6 +98,16 @@ pub trait ObjectStore {
     /// written then; it may be the caller's own, if a first try landed and only its answer was lost: the caller reads it.
     async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError>;
 
+    /// Writes a whole object of at most 5 GiB in place of the one that has this ETag (If-Match). `Conflict` when another one is
+    /// there, which may be the caller's own, if a first try landed and only its answer was lost; `NotFound` when none is.
+    async fn put_replacing(
+        &self,
+        bucket: &str,
+        key: &str,
+        etag: &str,
+        body: Bytes,
+    ) -> Result<(), StorageError>;
+
     /// Begins a multipart upload; nothing can be seen under the key until it is completed.
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError>;
 

@@ -1,12 +1,15 @@
 //! The stores on AWS keep the contract, as far as a local cloud can show it. Runs where `TRANSLOAD_TEST_ENDPOINT` names one,
-//! with `TRANSLOAD_TEST_BUCKET`, `TRANSLOAD_TEST_TABLE` (empty) and `TRANSLOAD_TEST_LEDGER` naming what is there to use.
+//! with `TRANSLOAD_TEST_BUCKET`, `TRANSLOAD_TEST_TABLE` (empty, with an index whose key is a text alone) and
+//! `TRANSLOAD_TEST_LEDGER` naming what is there to use, and `TRANSLOAD_TEST_MACHINE` the ARN of a state machine of one Pass
+//! state.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use records::{Item, Number, Value};
 use storage::aws::{AwsClients, connect};
-use storage::{Clock, SystemClock, contract};
+use storage::{Clock, ExecutionStatus, SystemClock, Workflows, contract};
 
 #[expect(
     clippy::disallowed_methods,
@@ -44,6 +47,7 @@ async fn tables() {
         let tables = clients.tables();
         contract::tables(&tables, &table, async || scan(&table).await).await;
         contract::items(&tables, &table).await;
+        contract::indexes(&tables, &table).await;
     }
 }
 
@@ -52,6 +56,25 @@ async fn ledger() {
     if let Some((clients, table)) = place("TRANSLOAD_TEST_LEDGER").await {
         let run = SystemClock.now().0.to_string();
         contract::ledger(&clients.ledger(&table), &run).await;
+    }
+}
+
+#[tokio::test]
+async fn workflows() {
+    if let Some((clients, machine)) = place("TRANSLOAD_TEST_MACHINE").await {
+        let run = SystemClock.now().0.to_string();
+        let workflows = clients.workflows();
+        let end = async |arn: &str, _: &str| {
+            for _ in 0..100 {
+                let execution = workflows.execution(arn).await.expect("a description");
+                if execution.status != ExecutionStatus::Running {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            panic!("{arn} does not end");
+        };
+        contract::workflows(&workflows, &machine, &run, end).await;
     }
 }
 

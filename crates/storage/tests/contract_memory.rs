@@ -3,7 +3,7 @@
 use records::{IndexShape, KeyAttribute, KeyType, TableShape};
 use storage::contract;
 use storage::failing::{Failing, FaultPlan};
-use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables};
+use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables, MemoryWorkflows};
 
 fn key(name: &str, kind: KeyType) -> KeyAttribute {
     KeyAttribute {
@@ -43,6 +43,7 @@ async fn tables_of_every_key_type() {
             let store = MemoryTables::new().with_table(shape("rows", partition, sort));
             contract::tables(&store, "rows", async || store.scan("rows")).await;
             contract::items(&store, "rows").await;
+            contract::indexes(&store, "rows").await;
         }
     }
 }
@@ -55,6 +56,16 @@ async fn a_ledger() {
 }
 
 #[tokio::test]
+async fn executions() {
+    let machine = "arn:aws:states:us-east-1:123456789012:stateMachine:pass";
+    let workflows = MemoryWorkflows::new().with_machine(machine);
+    let end = async |arn: &str, output: &str| workflows.succeed(arn, output);
+    contract::workflows(&workflows, machine, "1", end).await;
+    let failing = Failing::new(workflows.clone(), FaultPlan::seeded(1));
+    contract::workflows(&failing, machine, "2", end).await;
+}
+
+#[tokio::test]
 async fn the_failing_wrappers_keep_the_contract_while_nothing_fails() {
     let plan = FaultPlan::seeded(1);
     let objects = MemoryObjects::new().with_bucket("plain");
@@ -63,5 +74,6 @@ async fn the_failing_wrappers_keep_the_contract_while_nothing_fails() {
     let failing = Failing::new(tables.clone(), plan.clone());
     contract::tables(&failing, "rows", async || tables.scan("rows")).await;
     contract::items(&failing, "rows").await;
+    contract::indexes(&failing, "rows").await;
     contract::ledger(&Failing::new(MemoryLedger::new(), plan), "1").await;
 }

@@ -1,12 +1,11 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::parse::{ColumnType, FormatPiece};
+use super::parse::ColumnType;
 use super::plan::{Attribute, Column, KeySource, RowPlan, Shard};
 use crate::csv::Record;
 use crate::json::write_string;
@@ -221,15 +220,7 @@ impl RowPlan {
             _ => cell,
         };
         let number = crc32fast::hash(value.as_bytes()) % shard.count;
-        for piece in &shard.format {
-            match piece {
-                FormatPiece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                FormatPiece::Value => out.extend_from_slice(value.as_bytes()),
-                FormatPiece::Shard(width) => {
-                    write!(out, "{number:0width$}").expect("memory can be written to");
-                }
-            }
-        }
+        shard.format.write(number, value, out);
         Ok(())
     }
 }

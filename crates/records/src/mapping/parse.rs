@@ -7,13 +7,12 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::encode::check_cell;
+use super::format::ShardFormat;
 use crate::table::TableShape;
 use crate::value::Value;
 
 /// What parts the elements of a set in a cell, unless the mapping says otherwise.
 const SET_DELIMITER: &str = "|";
-/// Digits to which a shard's number can be padded.
-const MAX_SHARD_WIDTH: usize = 9;
 
 /// What the text of a cell becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -117,16 +116,7 @@ impl Default for ColumnRule {
 pub(crate) struct ShardRule {
     pub(crate) from: String,
     pub(crate) count: u32,
-    pub(crate) format: Vec<FormatPiece>,
-}
-
-/// A stretch of a shard's format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FormatPiece {
-    Text(String),
-    /// The shard's number, padded with zeros to this many digits.
-    Shard(usize),
-    Value,
+    pub(crate) format: ShardFormat,
 }
 
 #[derive(Deserialize)]
@@ -284,51 +274,10 @@ impl ShardText {
             return Err("count is 0; there must be at least one shard".to_owned());
         }
         Ok(ShardRule {
-            format: parse_format(&self.format)?,
+            format: ShardFormat::parse(&self.format)?,
             from: self.from,
             count: self.count,
         })
-    }
-}
-
-/// Parses a format such as `false#{shard:02}`.
-fn parse_format(format: &str) -> Result<Vec<FormatPiece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = format;
-    while let Some((text, behind)) = rest.split_once('{') {
-        if !text.is_empty() {
-            pieces.push(FormatPiece::Text(text.to_owned()));
-        }
-        let (placeholder, behind) = behind
-            .split_once('}')
-            .ok_or_else(|| format!("the format {format:?} has a {{ without a }}"))?;
-        pieces.push(parse_placeholder(placeholder).ok_or_else(|| {
-            format!(
-                "the format {format:?} has the unknown placeholder {{{placeholder}}}; there are {{shard}}, {{shard:02}} \
-                 (zeros up to a width of 1 to {MAX_SHARD_WIDTH}) and {{value}}"
-            )
-        })?);
-        rest = behind;
-    }
-    if !rest.is_empty() {
-        pieces.push(FormatPiece::Text(rest.to_owned()));
-    }
-    match pieces.is_empty() {
-        true => Err("the format is empty".to_owned()),
-        false => Ok(pieces),
-    }
-}
-
-fn parse_placeholder(placeholder: &str) -> Option<FormatPiece> {
-    match placeholder {
-        "value" => Some(FormatPiece::Value),
-        "shard" => Some(FormatPiece::Shard(0)),
-        _ => {
-            let width: usize = placeholder.strip_prefix("shard:0")?.parse().ok()?;
-            (1..=MAX_SHARD_WIDTH)
-                .contains(&width)
-                .then_some(FormatPiece::Shard(width))
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-use super::parse::{ColumnRule, ColumnType, FormatPiece, RowMapping, ShardRule};
+use super::format::ShardFormat;
+use super::parse::{ColumnRule, ColumnType, RowMapping, ShardRule};
 use crate::json::write_string;
 use crate::table::{KeyType, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, TableShape};
 use crate::value::Value;
@@ -162,7 +163,7 @@ pub(crate) struct Shard {
     pub(crate) attribute: Attribute,
     pub(crate) from: usize,
     pub(crate) count: u32,
-    pub(crate) format: Vec<FormatPiece>,
+    pub(crate) format: ShardFormat,
 }
 
 /// Where a part of the canonical key comes from.

@@ -51,6 +51,9 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
     let kind = match code {
         "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
+        // DynamoDB: too many control plane operations at a time. Step Functions: too many executions.
+        | "LimitExceededException"
+        | "ExecutionLimitExceeded"
         | "TooManyRequestsException"
         | "SlowDown"
         // Another region, or another request, was writing the same thing: this one was not carried out.
@@ -65,9 +68,12 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "InvalidArgument"
         | "InvalidObjectState"
         | "InvalidRequest"
+        | "InvalidArn"
+        | "InvalidExecutionInput"
+        | "InvalidName"
         | "ItemCollectionSizeLimitExceededException"
         | "SerializationException" => ErrorKind::Refused,
-        "ConditionalCheckFailedException" | "PreconditionFailed" => ErrorKind::Conflict,
+        "ConditionalCheckFailedException" | "ExecutionAlreadyExists" | "PreconditionFailed" => ErrorKind::Conflict,
         "AccessDenied"
         | "AccessDeniedException"
         | "UnrecognizedClientException"
@@ -83,6 +89,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "ExpiredTokenException"
         | "InvalidToken"
         | "NotAuthorized"
+        | "KmsAccessDeniedException"
         | "RequestExpired"
         | "OptInRequired" => ErrorKind::Denied,
         "ResourceNotFoundException"
@@ -92,6 +99,10 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "NoSuchBucket"
         | "NoSuchUpload"
         | "NotFound"
+        | "ImportNotFoundException"
+        | "ExecutionDoesNotExist"
+        | "StateMachineDeleting"
+        | "StateMachineDoesNotExist"
         | "QueueDoesNotExist"
         | "AWS.SimpleQueueService.NonExistentQueue" => ErrorKind::NotFound,
         // S3 says 400 to a body that came too slowly.
@@ -149,6 +160,13 @@ mod tests {
                 409,
                 ErrorKind::Throttled,
             ),
+            (Some("LimitExceededException"), 400, ErrorKind::Throttled),
+            (Some("ExecutionLimitExceeded"), 400, ErrorKind::Throttled),
+            (Some("KmsThrottlingException"), 400, ErrorKind::Throttled),
+            (Some("InvalidExecutionInput"), 400, ErrorKind::Refused),
+            (Some("InvalidArn"), 400, ErrorKind::Refused),
+            (Some("InvalidName"), 400, ErrorKind::Refused),
+            (Some("StateMachineDoesNotExist"), 400, ErrorKind::NotFound),
             (Some("SlowDown"), 503, ErrorKind::Throttled),
             (None, 503, ErrorKind::Unanswered),
             (Some("InternalServerError"), 500, ErrorKind::Unanswered),

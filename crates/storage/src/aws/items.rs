@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-    StreamViewType, TableDescription,
+    Select, StreamViewType, TableDescription,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -18,8 +18,8 @@ use super::errors::storage_error;
 use super::tables::{AwsTables, retried};
 use super::values::{dynamo_item, dynamo_value, item_of};
 use crate::{
-    Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, Scanned, StorageError, StreamDescription,
-    StreamView, TableIdentity, Timestamp, WriteOutcome,
+    Condition, ErrorKind, IndexEntries, IndexPage, IndexSelect, ItemStore, ItemWrite, ScanPage,
+    Scanned, StorageError, StreamDescription, StreamView, TableIdentity, Timestamp, WriteOutcome,
 };
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
@@ -66,6 +66,67 @@ impl ItemStore for AwsTables {
         })
     }
 
+    async fn index_page(
+        &self,
+        table: &TableShape,
+        page: &IndexPage,
+    ) -> Result<IndexEntries, StorageError> {
+        let mut expression = Expression::default();
+        let condition = expression.equals(&page.attribute, &Value::S(page.value.clone()));
+        // Other attributes may not be in the index, and what is there may lag behind the table.
+        let (select, projection) = match page.select {
+            IndexSelect::Keys => {
+                let keys: Vec<String> = table.keys().map(|key| key.name.clone()).collect();
+                (None, Some(expression.list(&keys)))
+            }
+            IndexSelect::Count => (Some(Select::Count), None),
+        };
+        let answer = self
+            .client
+            .query()
+            .table_name(&table.name)
+            .index_name(&page.index)
+            .key_condition_expression(condition)
+            .set_select(select)
+            .set_projection_expression(projection)
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values())
+            .set_limit(page.limit.map(signed))
+            .set_exclusive_start_key(page.start.as_ref().map(dynamo_item))
+            .customize()
+            .config_override(retried())
+            .send()
+            .await
+            .map_err(|error| storage_error("Query", index_name(table, page), error))?;
+        let unreadable = |fault| unreadable("Query", &index_name(table, page), fault);
+        let keys = answer.items.into_iter().flatten().map(item_of);
+        Ok(IndexEntries {
+            keys: keys.collect::<Result<_, _>>().map_err(unreadable)?,
+            count: u64::try_from(answer.count).map_err(|error| unreadable(error.to_string()))?,
+            next: answer
+                .last_evaluated_key
+                .map(item_of)
+                .transpose()
+                .map_err(unreadable)?,
+        })
+    }
+
+    async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&table.name)
+            .set_key(Some(dynamo_item(key)))
+            .consistent_read(true)
+            .customize()
+            .config_override(retried())
+            .send()
+            .await
+            .map_err(|error| storage_error("GetItem", &table.name, error))?;
+        let item = answer.item.map(item_of).transpose();
+        item.map_err(|fault| unreadable("GetItem", &table.name, fault))
+    }
+
     async fn write_if(
         &self,
         table: &TableShape,
@@ -75,8 +136,8 @@ impl ItemStore for AwsTables {
         match write {
             ItemWrite::Put(item) => self.put_if(table, item, condition).await,
             ItemWrite::Delete(key) => self.delete_if(table, key, condition).await,
-            ItemWrite::Set { key, attributes } => {
-                self.set_if(table, key, attributes, condition).await
+            ItemWrite::Update { key, set, remove } => {
+                self.update_if(table, key, (set, remove), condition).await
             }
         }
     }
@@ -173,16 +234,16 @@ impl AwsTables {
         })
     }
 
-    async fn set_if(
+    async fn update_if(
         &self,
         table: &TableShape,
         key: &Item,
-        attributes: &Item,
+        (set, remove): (&Item, &[String]),
         condition: &Condition,
     ) -> Result<WriteOutcome, StorageError> {
         let mut expression = Expression::default();
         let condition = expression.condition(table, condition);
-        let update = expression.update(attributes);
+        let update = expression.update(set, remove);
         let answer = self
             .client
             .update_item()
@@ -213,32 +274,52 @@ struct Expression {
 
 impl Expression {
     fn condition(&mut self, table: &TableShape, condition: &Condition) -> String {
-        let key = self.name(&table.partition.name);
+        let mut key = || self.name(&table.partition.name);
         match condition {
-            Condition::Exists => format!("attribute_exists({key})"),
+            Condition::Exists => format!("attribute_exists({})", key()),
             Condition::ExistsAndDiffers { attribute, from } => {
+                let key = key();
                 let (name, value) = (self.name(attribute), self.value(from));
                 format!(
                     "attribute_exists({key}) AND (attribute_not_exists({name}) OR {name} <> {value})"
                 )
             }
             Condition::AbsentOrOlder { attribute, than } => {
+                let key = key();
                 let (name, value) = (self.name(attribute), self.value(than));
                 format!("attribute_not_exists({key}) OR {name} < {value}")
             }
             Condition::NotNewer { attribute, than } => {
+                let key = key();
                 let (name, value) = (self.name(attribute), self.value(than));
                 format!("attribute_exists({key}) AND {name} <= {value}")
             }
+            // An item that has the value of one attribute is there.
+            Condition::Holds(attributes) => self.each_equal(attributes).join(" AND "),
         }
     }
 
-    fn update(&mut self, attributes: &Item) -> String {
-        let set: Vec<String> = attributes
+    fn update(&mut self, set: &Item, remove: &[String]) -> String {
+        let mut clauses = Vec::new();
+        if !set.is_empty() {
+            clauses.push(format!("SET {}", self.each_equal(set).join(", ")));
+        }
+        if !remove.is_empty() {
+            clauses.push(format!("REMOVE {}", self.list(remove)));
+        }
+        clauses.join(" ")
+    }
+
+    fn each_equal(&mut self, attributes: &Item) -> Vec<String> {
+        let equal = attributes
             .iter()
-            .map(|(name, value)| format!("{} = {}", self.name(name), self.value(value)))
-            .collect();
-        format!("SET {}", set.join(", "))
+            .map(|(name, value)| self.equals(name, value));
+        equal.collect()
+    }
+
+    /// `#n0 = :v0`, which sets in one expression what it compares in another.
+    fn equals(&mut self, name: &str, value: &Value) -> String {
+        format!("{} = {}", self.name(name), self.value(value))
     }
 
     fn list(&mut self, attributes: &[String]) -> String {
@@ -315,6 +396,10 @@ fn stream_of(description: &TableDescription) -> Result<Option<StreamDescription>
         arn: arn.ok_or("the stream has no ARN")?.to_owned(),
         view,
     }))
+}
+
+fn index_name(table: &TableShape, page: &IndexPage) -> String {
+    format!("{}, index {}", table.name, page.index)
 }
 
 /// The SDK counts in signed numbers; what does not fit is far over what DynamoDB takes, and is refused there.

@@ -1,12 +1,14 @@
 //! The stores on AWS. The only module that knows the SDK, which its public items do not show.
 
 mod errors;
+mod imports;
 mod items;
 mod ledger;
 mod notices;
 mod objects;
 mod tables;
 mod values;
+mod workflows;
 
 #[cfg(test)]
 mod canned;
@@ -26,6 +28,7 @@ pub use ledger::{AwsLedger, JOB_KEY, OPEN_INDEX, OPEN_KEY, PART_KEY};
 pub use notices::AwsQueue;
 pub use objects::AwsObjects;
 pub use tables::AwsTables;
+pub use workflows::AwsWorkflows;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// From sending a request to the head of its answer (and its body, where that is not streamed).
@@ -88,6 +91,11 @@ impl AwsClients {
     /// The queue with this URL.
     pub fn queue(&self, url: &str) -> AwsQueue {
         AwsQueue::new(&self.config, self.endpoint.clone(), url)
+    }
+
+    /// All state machines.
+    pub fn workflows(&self) -> AwsWorkflows {
+        AwsWorkflows::new(&self.config, self.endpoint.clone())
     }
 
     async fn check(&self) -> Result<(), StorageError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use records::{Item, Number, TableShape, Value};
 
+use super::updates::{held_items, updates};
 use super::{assert_same, item, kind};
 use crate::{
     Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, StorageError, TableStore, WriteOutcome,
@@ -19,6 +20,8 @@ pub async fn items(store: &(impl ItemStore + TableStore), table: &str) {
     absent_items(store, &shape).await;
     older_items(store, &shape).await;
     differing_items(store, &shape).await;
+    updates(store, &shape).await;
+    held_items(store, &shape).await;
     refused_writes(store, &shape).await;
     clear(store, &shape).await;
     scans(store, &shape).await;
@@ -36,10 +39,12 @@ async fn absent_items(store: &impl ItemStore, shape: &TableShape) {
         attribute: "text".to_owned(),
         from: text("x"),
     };
-    for condition in [Condition::Exists, not_newer, differs] {
-        let set = ItemWrite::Set {
+    let holds = Condition::Holds(Item::from([("text".to_owned(), text("x"))]));
+    for condition in [Condition::Exists, not_newer, differs, holds] {
+        let set = ItemWrite::Update {
             key: key_of(shape, &absent),
-            attributes: Item::from([("text".to_owned(), text("y"))]),
+            set: Item::from([("text".to_owned(), text("y"))]),
+            remove: vec!["other".to_owned()],
         };
         let delete = ItemWrite::Delete(key_of(shape, &absent));
         for write in [ItemWrite::Put(absent.clone()), set, delete] {
@@ -111,12 +116,13 @@ async fn older_items(store: &impl ItemStore, shape: &TableShape) {
 async fn differing_items(store: &impl ItemStore, shape: &TableShape) {
     let mut expected = item(shape, 1, "bare");
     let set = async |attribute: &str, value: &Value| {
-        let write = ItemWrite::Set {
+        let write = ItemWrite::Update {
             key: key_of(shape, &item(shape, 1, "")),
-            attributes: Item::from([
+            set: Item::from([
                 (attribute.to_owned(), value.clone()),
                 ("also set".to_owned(), value.clone()),
             ]),
+            remove: Vec::new(),
         };
         let condition = Condition::ExistsAndDiffers {
             attribute: attribute.to_owned(),
@@ -142,16 +148,22 @@ async fn differing_items(store: &impl ItemStore, shape: &TableShape) {
     assert_eq!(all(store, shape).await, [expected]);
 }
 
-/// Three refusals of DynamoDB are not asked for, here and of a scan, as the local cloud lacks them: an empty SET, an empty
-/// projection, and the order of two flags.
+/// Some refusals of DynamoDB are not asked for, here and of a scan, as the local cloud lacks them: an update of nothing or of
+/// one attribute twice, a comparison of nothing, an empty projection, and the order of two flags.
 async fn refused_writes(store: &impl ItemStore, shape: &TableShape) {
     let before = all(store, shape).await;
     let good = item(shape, 1, "good");
     let mut keyless = good.clone();
     keyless.remove(&shape.partition.name);
-    let rekey = ItemWrite::Set {
+    let rekey = ItemWrite::Update {
         key: key_of(shape, &good),
-        attributes: key_of(shape, &good),
+        set: key_of(shape, &good),
+        remove: Vec::new(),
+    };
+    let unkey = ItemWrite::Update {
+        key: key_of(shape, &good),
+        set: Item::new(),
+        remove: vec![shape.partition.name.clone()],
     };
     for (name, write) in [
         ("an item without a key", ItemWrite::Put(keyless)),
@@ -160,6 +172,7 @@ async fn refused_writes(store: &impl ItemStore, shape: &TableShape) {
             ItemWrite::Delete(good.clone()),
         ),
         ("a change of the key", rekey),
+        ("a removal of the key", unkey),
     ] {
         let answer = store.write_if(shape, &write, &Condition::Exists).await;
         assert_eq!(kind(answer.err()), Some(ErrorKind::Refused), "{name}");
@@ -247,6 +260,8 @@ async fn missing_tables(store: &impl ItemStore, shape: &TableShape) {
     let put = ItemWrite::Put(item(shape, 1, "lost"));
     let error = store.write_if(&elsewhere, &put, &Condition::Exists).await;
     assert_eq!(kind(error.err()), not_found);
+    let key = key_of(shape, &item(shape, 1, "lost"));
+    assert_eq!(kind(store.item(&elsewhere, &key).await.err()), not_found);
     assert_eq!(kind(store.stream(&elsewhere.name).await.err()), not_found);
     assert_eq!(kind(store.created(&elsewhere.name).await.err()), not_found);
     assert!(store.created(&shape.name).await.is_ok());
@@ -268,7 +283,7 @@ async fn missing_tables(store: &impl ItemStore, shape: &TableShape) {
     assert_eq!(stream, None, "the contract's table has no stream");
 }
 
-async fn clear(store: &impl ItemStore, shape: &TableShape) {
+pub(super) async fn clear(store: &impl ItemStore, shape: &TableShape) {
     for item in all(store, shape).await {
         let delete = ItemWrite::Delete(key_of(shape, &item));
         let outcome = write_if(store, shape, &delete, &Condition::Exists).await;
@@ -277,7 +292,7 @@ async fn clear(store: &impl ItemStore, shape: &TableShape) {
     assert_eq!(all(store, shape).await, []);
 }
 
-async fn all(store: &impl ItemStore, shape: &TableShape) -> Vec<Item> {
+pub(super) async fn all(store: &impl ItemStore, shape: &TableShape) -> Vec<Item> {
     segment_items(store, shape, &whole()).await
 }
 
@@ -298,7 +313,7 @@ async fn segment_items(store: &impl ItemStore, shape: &TableShape, first: &ScanP
     }
 }
 
-async fn write_if(
+pub(super) async fn write_if(
     store: &impl ItemStore,
     shape: &TableShape,
     write: &ItemWrite,
@@ -319,7 +334,7 @@ fn whole() -> ScanPage {
     }
 }
 
-fn key_of(shape: &TableShape, item: &Item) -> Item {
+pub(super) fn key_of(shape: &TableShape, item: &Item) -> Item {
     let keys: BTreeMap<_, _> = shape
         .keys()
         .map(|key| (key.name.clone(), item[&key.name].clone()))
@@ -327,10 +342,10 @@ fn key_of(shape: &TableShape, item: &Item) -> Item {
     keys
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::S(text.to_owned())
 }
 
-fn number(text: &str) -> Value {
+pub(super) fn number(text: &str) -> Value {
     Value::N(Number::parse(text).expect("a number"))
 }

@@ -9,7 +9,8 @@
 //!
 //! Operations are called what the real store calls them: `GetObject`, `PutObject`, `CreateMultipartUpload`, `UploadPart`,
 //! `CompleteMultipartUpload`, `AbortMultipartUpload`, `ListObjectsV2`, `DeleteObject`, `DescribeTable`, `BatchWriteItem`,
-//! `Scan`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem`, `Query`, `SendMessage`.
+//! `Scan`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem`, `Query`, `SendMessage`,
+//! `StartExecution`, `DescribeExecution`, `ListImports` (and the DescribeImport after it).
 
 mod plan;
 mod ports;

@@ -12,6 +12,7 @@ use crate::{ErrorKind, PutItem};
 
 const BATCH: &str = "BatchWriteItem";
 const PUT: &str = "PutObject";
+const UPDATE: &str = "UpdateItem";
 const READ: &str = "GetObject";
 
 /// What goes wrong with one operation.
@@ -27,8 +28,8 @@ pub enum Fault {
     Unprocessed(usize),
     /// `BatchWriteItem`: this many items, chosen at random, are written, and the caller gets `Unanswered`.
     PartlyDone(usize),
-    /// `BatchWriteItem`, `PutObject`: the caller gets `Unanswered` at once, and the items or the object are written later (an
-    /// object that is to be new: only if there is none by then).
+    /// `BatchWriteItem`, `PutObject`, `UpdateItem`: the caller gets `Unanswered` at once, and the items or the object are
+    /// written later (what is written on a condition: only if that holds by then).
     Late(Landing),
     /// `GetObject`: the body fails with `Unanswered` after this many bytes.
     BodyError(u64),
@@ -42,7 +43,7 @@ impl Fault {
     fn suits(&self, operation: &str) -> bool {
         match self {
             Self::Fail(_) | Self::AnswerLost | Self::Slow(_) => true,
-            Self::Late(_) => matches!(operation, BATCH | PUT),
+            Self::Late(_) => matches!(operation, BATCH | PUT | UPDATE),
             Self::Unprocessed(_) | Self::PartlyDone(_) => operation == BATCH,
             Self::BodyError(_) | Self::BodyStall(_) | Self::BodyEnd(_) => operation == READ,
         }
@@ -52,8 +53,8 @@ impl Fault {
 /// When an attempt that was given up arrives at the store after all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landing {
-    /// Right after the store has carried out this many later batches, or, of an object, this many later PUTs of objects (0:
-    /// before whatever the store does next), or when the test calls [`Failing::settle`](crate::failing::Failing::settle).
+    /// Right after the store has carried out this many later writes of those that can land late (0: before whatever the store
+    /// does next), or when the test calls [`Failing::settle`](crate::failing::Failing::settle).
     AfterBatches(u32),
     /// After this time: before whatever the store does next.
     AfterTime(Duration),
@@ -66,7 +67,7 @@ pub enum Crash {
     Before,
     /// The store did it.
     After,
-    /// The store did it later (`BatchWriteItem`, `PutObject`; any other operation: as `After`).
+    /// The store did it later (`BatchWriteItem`, `PutObject`, `UpdateItem`; any other operation: as `After`).
     Late(Landing),
 }
 

@@ -1,15 +1,25 @@
 use bytes::Bytes;
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, StreamExt};
-use records::TableShape;
+use records::{Item, TableShape};
 
 use super::plan::{Fault, FaultPlan, Verdict};
 use super::store::{Failing, Write, dead, injected};
 use crate::{
-    Condition, ErrorKind, ItemStore, ItemWrite, Ledger, LedgerRow, ListedObject, Notices,
-    ObjectBody, ObjectId, ObjectStore, PutItem, ScanPage, Scanned, StorageError, StreamDescription,
-    TableIdentity, TableStore, Timestamp, Upload, UploadedPart, WriteOutcome,
+    Condition, ErrorKind, Execution, ImportProgress, IndexEntries, IndexPage, ItemStore, ItemWrite,
+    Ledger, LedgerRow, ListedObject, Notices, ObjectBody, ObjectId, ObjectStore, PutItem, ScanPage,
+    Scanned, StorageError, StreamDescription, TableIdentity, TableImports, TableStore, Timestamp,
+    Upload, UploadedPart, Workflows, WriteOutcome,
 };
+
+/// What has to be under an object's key for it to be put there.
+#[derive(Debug, Clone)]
+enum PutWhere {
+    Any,
+    None,
+    /// The object with this ETag.
+    Replaced(String),
+}
 
 type Content = LocalBoxStream<'static, Result<Bytes, StorageError>>;
 
@@ -95,13 +105,13 @@ impl<T: ObjectStore> Failing<T> {
         bucket: &str,
         key: &str,
         body: Bytes,
-        is_new: bool,
+        there: PutWhere,
     ) -> Result<(), StorageError> {
         const OPERATION: &str = "PutObject";
         let verdict = self.postpone(OPERATION, self.plan.next(OPERATION), || {
-            late_object(bucket, key, &body, is_new)
+            late_object(bucket, key, &body, &there)
         })?;
-        let work = self.counted(write_object(&self.inner, bucket, key, body, is_new));
+        let work = self.counted(write_object(&self.inner, bucket, key, body, &there));
         self.run_verdict(OPERATION, verdict, work).await
     }
 }
@@ -138,11 +148,22 @@ impl<T: ObjectStore> ObjectStore for Failing<T> {
     }
 
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        self.put_object(bucket, key, body, false).await
+        self.put_object(bucket, key, body, PutWhere::Any).await
     }
 
     async fn put_new(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), StorageError> {
-        self.put_object(bucket, key, body, true).await
+        self.put_object(bucket, key, body, PutWhere::None).await
+    }
+
+    async fn put_replacing(
+        &self,
+        bucket: &str,
+        key: &str,
+        etag: &str,
+        body: Bytes,
+    ) -> Result<(), StorageError> {
+        let there = PutWhere::Replaced(etag.to_owned());
+        self.put_object(bucket, key, body, there).await
     }
 
     async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
@@ -200,14 +221,33 @@ impl<T: ItemStore> ItemStore for Failing<T> {
         self.run("Scan", self.inner.scan_page(table, page)).await
     }
 
+    async fn index_page(
+        &self,
+        table: &TableShape,
+        page: &IndexPage,
+    ) -> Result<IndexEntries, StorageError> {
+        self.run("Query", self.inner.index_page(table, page)).await
+    }
+
+    async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError> {
+        self.run("GetItem", self.inner.item(table, key)).await
+    }
+
     async fn write_if(
         &self,
         table: &TableShape,
         write: &ItemWrite,
         condition: &Condition,
     ) -> Result<WriteOutcome, StorageError> {
+        let operation = write.operation();
+        let verdict = self.plan.next(operation);
         let work = self.inner.write_if(table, write, condition);
-        self.run(write.operation(), work).await
+        if !matches!(write, ItemWrite::Update { .. }) {
+            return self.run_verdict(operation, verdict, work).await;
+        }
+        let verdict = self.postpone(operation, verdict, || late_update(table, write, condition))?;
+        self.run_verdict(operation, verdict, self.counted(work))
+            .await
     }
 
     async fn stream(&self, table: &str) -> Result<Option<StreamDescription>, StorageError> {
@@ -242,6 +282,30 @@ impl<T: Ledger> Ledger for Failing<T> {
     }
 }
 
+impl<T: Workflows> Workflows for Failing<T> {
+    async fn start(
+        &self,
+        machine_arn: &str,
+        name: &str,
+        input: &str,
+    ) -> Result<String, StorageError> {
+        self.run("StartExecution", self.inner.start(machine_arn, name, input))
+            .await
+    }
+
+    async fn execution(&self, execution_arn: &str) -> Result<Execution, StorageError> {
+        self.run("DescribeExecution", self.inner.execution(execution_arn))
+            .await
+    }
+}
+
+impl<T: TableImports> TableImports for Failing<T> {
+    async fn newest_import(&self, table_arn: &str) -> Result<Option<ImportProgress>, StorageError> {
+        self.run("ListImports", self.inner.newest_import(table_arn))
+            .await
+    }
+}
+
 impl<T: Notices> Notices for Failing<T> {
     async fn send(&self, message: &str) -> Result<(), StorageError> {
         self.run("SendMessage", self.inner.send(message)).await
@@ -260,11 +324,17 @@ fn late_batch<T: TableStore>(table: &TableShape, items: &[PutItem]) -> Write<T> 
     })
 }
 
-fn late_object<T: ObjectStore>(bucket: &str, key: &str, body: &Bytes, is_new: bool) -> Write<T> {
-    let (bucket, key, body) = (bucket.to_owned(), key.to_owned(), body.clone());
+fn late_object<T: ObjectStore>(
+    bucket: &str,
+    key: &str,
+    body: &Bytes,
+    there: &PutWhere,
+) -> Write<T> {
+    let (bucket, key) = (bucket.to_owned(), key.to_owned());
+    let (body, there) = (body.clone(), there.clone());
     Box::new(move |store, _| {
         async move {
-            let _ = write_object(store, &bucket, &key, body, is_new).await;
+            let _ = write_object(store, &bucket, &key, body, &there).await;
         }
         .boxed_local()
     })
@@ -275,12 +345,27 @@ async fn write_object(
     bucket: &str,
     key: &str,
     body: Bytes,
-    is_new: bool,
+    there: &PutWhere,
 ) -> Result<(), StorageError> {
-    match is_new {
-        true => store.put_new(bucket, key, body).await,
-        false => store.put(bucket, key, body).await,
+    match there {
+        PutWhere::Any => store.put(bucket, key, body).await,
+        PutWhere::None => store.put_new(bucket, key, body).await,
+        PutWhere::Replaced(etag) => store.put_replacing(bucket, key, etag, body).await,
     }
+}
+
+fn late_update<T: ItemStore>(
+    table: &TableShape,
+    write: &ItemWrite,
+    condition: &Condition,
+) -> Write<T> {
+    let (table, write, condition) = (table.clone(), write.clone(), condition.clone());
+    Box::new(move |store, _| {
+        async move {
+            let _ = store.write_if(&table, &write, &condition).await;
+        }
+        .boxed_local()
+    })
 }
 
 /// The first `bytes` bytes of a body.

@@ -2,14 +2,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use records::{KeyAttribute, KeyType, TableShape, Value};
+use records::{IndexShape, KeyAttribute, KeyType, TableShape, Value};
 
 use super::*;
 use crate::memory::{MemoryLedger, MemoryObjects, MemoryQueue, MemoryTables};
 use crate::{
-    Condition, ErrorKind, ItemStore, ItemWrite, Ledger, LedgerRow, Notices, ObjectId, ObjectStore,
-    PutItem, ScanPage, StorageError, TableStore,
+    Condition, ErrorKind, IndexPage, IndexSelect, ItemStore, ItemWrite, Ledger, LedgerRow, Notices,
+    ObjectId, ObjectStore, PutItem, ScanPage, StorageError, TableStore,
 };
+
+mod conditional;
 
 fn shape() -> TableShape {
     TableShape {
@@ -19,7 +21,14 @@ fn shape() -> TableShape {
             kind: KeyType::S,
         },
         sort: None,
-        indexes: Vec::new(),
+        indexes: vec![IndexShape {
+            name: "pending".to_owned(),
+            partition: vec![KeyAttribute {
+                name: "marker".to_owned(),
+                kind: KeyType::S,
+            }],
+            sort: Vec::new(),
+        }],
     }
 }
 
@@ -53,7 +62,7 @@ fn ids(tables: &Failing<MemoryTables>) -> Vec<String> {
 
 fn value(tables: &Failing<MemoryTables>, id: &str) -> Value {
     let key = put(id, "").key;
-    tables.inner().item("rows", &key).unwrap()["v"].clone()
+    tables.inner().held("rows", &key).unwrap()["v"].clone()
 }
 
 fn kind<T>(answer: Result<T, StorageError>) -> Option<ErrorKind> {
@@ -356,6 +365,8 @@ async fn items_and_pages_fail_by_the_names_of_their_operations() {
         "UpdateItem",
         "DeleteItem",
         "Scan",
+        "Query",
+        "GetItem",
         "DescribeTable",
     ];
     for operation in operations {
@@ -365,17 +376,28 @@ async fn items_and_pages_fail_by_the_names_of_their_operations() {
     let put = ItemWrite::Put(key.clone());
     assert_eq!(kind(store.write_if(&shape(), &put, &new).await), lost);
     assert_eq!(ids(&store), ["a"]);
-    let set = ItemWrite::Set {
+    let set = ItemWrite::Update {
         key: key.clone(),
-        attributes: item(r#"{"v":{"S":"set"}}"#),
+        set: item(r#"{"v":{"S":"set"}}"#),
+        remove: Vec::new(),
     };
     let exists = Condition::Exists;
     assert_eq!(kind(store.write_if(&shape(), &set, &exists).await), lost);
     assert_eq!(value(&store, "a"), Value::S("set".to_owned()));
-    let delete = ItemWrite::Delete(key);
+    let delete = ItemWrite::Delete(key.clone());
     assert_eq!(kind(store.write_if(&shape(), &delete, &exists).await), lost);
     assert!(ids(&store).is_empty());
     assert_eq!(kind(store.scan_page(&shape(), &page).await), lost);
+    let entries = IndexPage {
+        index: "pending".to_owned(),
+        attribute: "marker".to_owned(),
+        value: "false".to_owned(),
+        select: IndexSelect::Count,
+        limit: None,
+        start: None,
+    };
+    assert_eq!(kind(store.index_page(&shape(), &entries).await), lost);
+    assert_eq!(kind(store.item(&shape(), &key).await), lost);
     assert_eq!(kind(store.stream("rows").await), lost);
     assert_eq!(plan.log(), operations);
 }

@@ -4,14 +4,15 @@ use std::ops::Bound;
 
 use records::{Item, KeyError, Number, TableShape, Value, item_size};
 
-use super::tables::{MemoryTables, Table, check_item, no_table};
+use super::index;
+use super::tables::{MemoryTables, Table, check_item, key_attributes, no_table};
 use crate::{
-    Condition, ErrorKind, ItemStore, ItemWrite, ScanPage, Scanned, StorageError, StreamDescription,
-    TableIdentity, Timestamp, WriteOutcome,
+    Condition, ErrorKind, IndexEntries, IndexPage, ItemStore, ItemWrite, MAX_COMPARED_ATTRIBUTES,
+    ScanPage, Scanned, StorageError, StreamDescription, TableIdentity, Timestamp, WriteOutcome,
 };
 
 /// Where a page of a scan ends.
-const MAX_PAGE_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_PAGE_BYTES: usize = 1024 * 1024;
 const MAX_SEGMENTS: u32 = 1_000_000;
 /// What one read unit reads.
 const UNIT_BYTES: usize = 4 * 1024;
@@ -29,6 +30,28 @@ impl ItemStore for MemoryTables {
         let start =
             check_page(&found.shape, page).map_err(|fault| refused("Scan", &table.name, fault))?;
         Ok(scan(found, page, start))
+    }
+
+    async fn index_page(
+        &self,
+        table: &TableShape,
+        page: &IndexPage,
+    ) -> Result<IndexEntries, StorageError> {
+        let tables = self.lock();
+        let found = tables
+            .get(&table.name)
+            .ok_or_else(|| no_table("Query", &table.name))?;
+        index::query(found, page).map_err(|fault| refused("Query", &table.name, fault))
+    }
+
+    async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError> {
+        let tables = self.lock();
+        let found = tables
+            .get(&table.name)
+            .ok_or_else(|| no_table("GetItem", &table.name))?;
+        let key =
+            exact_key(&found.shape, key).map_err(|fault| refused("GetItem", &table.name, fault))?;
+        Ok(found.items.get(&key).cloned())
     }
 
     async fn write_if(
@@ -176,11 +199,12 @@ fn write_one(
     let (key, written) = match write {
         ItemWrite::Put(item) => (check_item(shape, item)?, Some(item.clone())),
         ItemWrite::Delete(key) => (exact_key(shape, key)?, None),
-        ItemWrite::Set { key, attributes } => {
+        ItemWrite::Update { key, set, remove } => {
             let canonical = exact_key(shape, key)?;
-            check_update(shape, attributes)?;
+            check_update(shape, set, remove)?;
             let mut item = table.items.get(&canonical).unwrap_or(key).clone();
-            item.extend(attributes.clone());
+            item.retain(|name, _| !remove.contains(name));
+            item.extend(set.clone());
             (canonical, Some(item))
         }
     };
@@ -204,15 +228,29 @@ fn check_condition(condition: &Condition) -> Result<(), String> {
             Value::S(_) | Value::N(_) | Value::B(_) => Ok(()),
             _ => Err("only a text, a number or bytes come before or after others".to_owned()),
         },
+        Condition::Holds(attributes) => match attributes.len() {
+            1..=MAX_COMPARED_ATTRIBUTES => Ok(()),
+            compared => Err(format!(
+                "1 to {MAX_COMPARED_ATTRIBUTES} attributes can be compared, these are {compared}"
+            )),
+        },
         Condition::Exists | Condition::ExistsAndDiffers { .. } => Ok(()),
     }
 }
 
-fn check_update(shape: &TableShape, attributes: &Item) -> Result<(), String> {
-    if attributes.is_empty() {
-        return Err("nothing is to be set".to_owned());
+fn check_update(shape: &TableShape, set: &Item, remove: &[String]) -> Result<(), String> {
+    let mut names: Vec<&String> = set.keys().chain(remove).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return Err("nothing is to be set or removed".to_owned());
     }
-    match shape.keys().find(|key| attributes.contains_key(&key.name)) {
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("{} is to be changed twice", twice[0]));
+    }
+    if names[0].is_empty() {
+        return Err("an attribute has no name".to_owned());
+    }
+    match shape.keys().find(|key| names.contains(&&key.name)) {
         None => Ok(()),
         Some(key) => Err(format!("{} is part of the key, which stays", key.name)),
     }
@@ -231,11 +269,15 @@ fn holds(condition: &Condition, held: Option<&Item>) -> bool {
         Condition::NotNewer { attribute, than } => {
             order(attribute, than).is_some_and(Ordering::is_le)
         }
+        Condition::Holds(attributes) => held.is_some_and(|held| {
+            let mut attributes = attributes.iter();
+            attributes.all(|(name, value)| held.get(name) == Some(value))
+        }),
     }
 }
 
 /// The order of two values, where they have one.
-fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::S(left), Value::S(right)) => Some(left.cmp(right)),
         (Value::B(left), Value::B(right)) => Some(left.cmp(right)),
@@ -298,13 +340,6 @@ fn exact_key(shape: &TableShape, key: &Item) -> Result<Vec<u8>, String> {
         true => Ok(canonical),
         false => Err("the key has attributes that are not the table's".to_owned()),
     }
-}
-
-fn key_attributes(shape: &TableShape, item: &Item) -> Item {
-    shape
-        .keys()
-        .map(|key| (key.name.clone(), item[&key.name].clone()))
-        .collect()
 }
 
 fn refused(operation: &'static str, table: &str, fault: String) -> StorageError {

@@ -31,6 +31,8 @@ pub(super) struct Table {
     pub(super) created: Timestamp,
     pub(super) identity: TableIdentity,
     puts: u64,
+    /// What the indexes answer from, while they lag behind the items.
+    lagging: Option<BTreeMap<Vec<u8>, Item>>,
 }
 
 impl MemoryTables {
@@ -57,6 +59,7 @@ impl MemoryTables {
                 id: format!("{name}-1"),
             },
             puts: 0,
+            lagging: None,
         };
         let before = self.lock().insert(name.clone(), table);
         assert!(before.is_none(), "table {name} is made once");
@@ -125,14 +128,56 @@ impl MemoryTables {
             .unwrap_or_default()
     }
 
+    /// Lets the table's indexes lag behind it, as those of DynamoDB may: from now on every query of them answers from the items
+    /// of this moment, until [`Self::catch_up`] brings some of them up to date or [`Self::catch_up_all`] ends it. Reads of the
+    /// table itself, and conditions of writes, never lag.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    pub fn lag_index(&self, table: &str) {
+        self.change(table, |table| table.lagging = Some(table.items.clone()));
+    }
+
+    /// While the table's indexes lag: brings those items up to date in them whose key attributes `wanted` takes, also where an
+    /// item was added or is gone. The others keep the state that the indexes have of them.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    pub fn catch_up(&self, table: &str, wanted: impl Fn(&Item) -> bool) {
+        self.change(table, |table| {
+            let (shape, items) = (&table.shape, &table.items);
+            let Some(lagging) = &mut table.lagging else {
+                return;
+            };
+            let wanted = |item: &Item| wanted(&key_attributes(shape, item));
+            lagging.retain(|_, item| !wanted(item));
+            let fresh = items.iter().filter(|(_, item)| wanted(item));
+            lagging.extend(fresh.map(|(key, item)| (key.clone(), item.clone())));
+        });
+    }
+
+    /// Brings the table's indexes up to date, and they lag no longer.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    pub fn catch_up_all(&self, table: &str) {
+        self.change(table, |table| table.lagging = None);
+    }
+
     /// The item with this canonical key.
-    pub fn item(&self, table: &str, key: &[u8]) -> Option<Item> {
+    pub fn held(&self, table: &str, key: &[u8]) -> Option<Item> {
         self.lock().get(table)?.items.get(key).cloned()
     }
 
     /// How many items `put_batch` has written to the table, each rewrite counted.
     pub fn puts(&self, table: &str) -> u64 {
         self.lock().get(table).map_or(0, |table| table.puts)
+    }
+
+    fn change(&self, table: &str, change: impl FnOnce(&mut Table)) {
+        let mut tables = self.lock();
+        let table = tables.get_mut(table);
+        change(table.expect("a test names a table that it has made"));
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
@@ -166,6 +211,20 @@ impl TableStore for MemoryTables {
         found.items.extend(checked);
         Ok(Vec::new())
     }
+}
+
+impl Table {
+    /// The items as the indexes know them.
+    pub(super) fn indexed(&self) -> &BTreeMap<Vec<u8>, Item> {
+        self.lagging.as_ref().unwrap_or(&self.items)
+    }
+}
+
+/// The table's key attributes of an item.
+pub(super) fn key_attributes(shape: &TableShape, item: &Item) -> Item {
+    let keys = shape.keys();
+    keys.map(|key| (key.name.clone(), item[&key.name].clone()))
+        .collect()
 }
 
 pub(super) fn no_table(operation: &'static str, table: &str) -> StorageError {
@@ -259,7 +318,11 @@ fn check_index_keys(index: &IndexShape, item: &Item) -> Result<(), String> {
     Ok(())
 }
 
-fn check_index_key(key: &KeyAttribute, value: &Value, max_bytes: usize) -> Result<(), String> {
+pub(super) fn check_index_key(
+    key: &KeyAttribute,
+    value: &Value,
+    max_bytes: usize,
+) -> Result<(), String> {
     let bytes = match (&key.kind, value) {
         (KeyType::S, Value::S(text)) => text.len(),
         (KeyType::B, Value::B(bytes)) => bytes.len(),
@@ -295,173 +358,4 @@ fn check_sets(name: &str, value: &Value) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    fn shape() -> TableShape {
-        let key = |name: &str, kind| KeyAttribute {
-            name: name.to_owned(),
-            kind,
-        };
-        TableShape {
-            name: "offers".to_owned(),
-            partition: key("account", KeyType::S),
-            sort: Some(key("offer", KeyType::N)),
-            indexes: vec![IndexShape {
-                name: "pending".to_owned(),
-                partition: vec![key("marker", KeyType::S)],
-                sort: Vec::new(),
-            }],
-        }
-    }
-
-    fn put(json: &str) -> PutItem {
-        let key = records::item_from_dynamodb_json(json.as_bytes())
-            .ok()
-            .and_then(|item| shape().canonical_key(&item).ok());
-        PutItem {
-            item: Bytes::from(json.to_owned()),
-            key: key.unwrap_or_default().into(),
-        }
-    }
-
-    async fn kind_of(items: &[PutItem]) -> Option<ErrorKind> {
-        let tables = MemoryTables::new().with_table(shape());
-        let answer = tables.put_batch(&shape(), items).await;
-        let written = tables.scan("offers").len();
-        match answer {
-            Ok(left) => {
-                assert_eq!((left.len(), written), (0, items.len()));
-                None
-            }
-            Err(error) => {
-                assert_eq!(written, 0, "a refused batch writes nothing: {error}");
-                Some(error.kind())
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn refuses_what_dynamodb_refuses() {
-        let good = |n: usize| {
-            put(&format!(
-                r#"{{"account":{{"S":"a"}},"offer":{{"N":"{n}"}}}}"#
-            ))
-        };
-        let with = |member: String| {
-            put(&format!(
-                r#"{{"account":{{"S":"a"}},"offer":{{"N":"1"}},{member}}}"#
-            ))
-        };
-        let nested = format!(
-            "{}{{\"NULL\":true}}{}",
-            r#"{"L":["#.repeat(40),
-            "]}".repeat(40)
-        );
-        let refused = Some(ErrorKind::Refused);
-        let cases: Vec<(&str, Vec<PutItem>, Option<ErrorKind>)> = vec![
-            ("one item", vec![good(1)], None),
-            ("25 items", (0..25).map(good).collect(), None),
-            ("no item", vec![], refused),
-            ("26 items", (0..26).map(good).collect(), refused),
-            (
-                "one key in two spellings",
-                vec![good(1), put(r#"{"account":{"S":"a"},"offer":{"N":"1.0"}}"#)],
-                refused,
-            ),
-            (
-                "no sort key",
-                vec![put(r#"{"account":{"S":"a"}}"#)],
-                refused,
-            ),
-            (
-                "a key of another type",
-                vec![put(r#"{"account":{"S":"a"},"offer":{"S":"1"}}"#)],
-                refused,
-            ),
-            (
-                "an empty key",
-                vec![put(r#"{"account":{"S":""},"offer":{"N":"1"}}"#)],
-                refused,
-            ),
-            (
-                "an item in no index",
-                vec![with(r#""x":{"S":""}"#.to_owned())],
-                None,
-            ),
-            (
-                "an index key of another type",
-                vec![with(r#""marker":{"BOOL":false}"#.to_owned())],
-                refused,
-            ),
-            (
-                "an empty index key",
-                vec![with(r#""marker":{"S":""}"#.to_owned())],
-                refused,
-            ),
-            (
-                "a long index key",
-                vec![with(format!(r#""marker":{{"S":"{}"}}"#, "m".repeat(2049)))],
-                refused,
-            ),
-            (
-                "a large item",
-                vec![with(format!(r#""x":{{"S":"{}"}}"#, "x".repeat(400 * 1024)))],
-                refused,
-            ),
-            (
-                "a deep item",
-                vec![with(format!(r#""x":{nested}"#))],
-                refused,
-            ),
-            (
-                "an absurd key",
-                vec![PutItem {
-                    key: Bytes::from_static(b"other"),
-                    ..good(1)
-                }],
-                Some(ErrorKind::Internal),
-            ),
-        ];
-        for (name, items, expected) in cases {
-            assert_eq!(kind_of(&items).await, expected, "{name}");
-        }
-    }
-
-    #[tokio::test]
-    async fn refuses_json_that_is_no_item() {
-        for json in [
-            "{",
-            r#"{"account":{"S":"a"},"offer":{"N":"one"}}"#,
-            r#"{"account":{"S":"a"},"offer":{"N":"123456789012345678901234567890123456789"}}"#,
-            r#"{"account":{"S":"a"},"offer":{"N":"1"},"x":{"SS":[]}}"#,
-        ] {
-            assert_eq!(
-                kind_of(&[put(json)]).await,
-                Some(ErrorKind::Refused),
-                "{json}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn the_last_put_of_a_key_stays() {
-        let tables = MemoryTables::new().with_table(shape());
-        for value in ["old", "new"] {
-            let item = put(&format!(
-                r#"{{"account":{{"S":"a"}},"offer":{{"N":"1"}},"v":{{"S":"{value}"}}}}"#
-            ));
-            tables.put_batch(&shape(), &[item]).await.unwrap();
-        }
-        let items = tables.clone().scan("offers");
-        assert_eq!(items.len(), 1);
-        assert_eq!(items[0]["v"], Value::S("new".to_owned()));
-        assert_eq!(tables.puts("offers"), 2);
-        assert_eq!(
-            tables.describe("orders").await.unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
-    }
-}
+mod tests;

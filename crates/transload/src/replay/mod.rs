@@ -4,7 +4,7 @@ mod back_off;
 mod fill;
 mod gather;
 mod marker;
-mod spill;
+pub(crate) mod spill;
 #[cfg(test)]
 mod tests;
 mod update;

@@ -153,7 +153,8 @@ async fn write<T: ItemStore, C: Clock>(
 }
 
 fn refused_write(write: &ItemWrite, reason: &str) -> Vec<u8> {
-    let (ItemWrite::Put(item) | ItemWrite::Delete(item) | ItemWrite::Set { key: item, .. }) = write;
+    let (ItemWrite::Put(item) | ItemWrite::Delete(item) | ItemWrite::Update { key: item, .. }) =
+        write;
     let mut json = Vec::new();
     for (name, value) in item {
         json.push(if json.is_empty() { b'{' } else { b',' });

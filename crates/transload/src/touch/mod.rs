@@ -392,9 +392,10 @@ async fn touch_one(
     shape: &TableShape,
     key: Item,
 ) -> Result<Fate, StorageError> {
-    let write = ItemWrite::Set {
+    let write = ItemWrite::Update {
         key,
-        attributes: Item::from([(job.attribute.to_owned(), job.value.clone())]),
+        set: Item::from([(job.attribute.to_owned(), job.value.clone())]),
+        remove: Vec::new(),
     };
     let condition = Condition::ExistsAndDiffers {
         attribute: job.attribute.to_owned(),

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use records::{IndexShape, KeyAttribute, KeyType, Number};
 use storage::failing::{Crash, Failing, Fault, FaultPlan};
 use storage::memory::MemoryTables;
-use storage::{PutItem, Scanned, StreamDescription, StreamView, TestClock};
+use storage::{
+    IndexEntries, IndexPage, PutItem, Scanned, StreamDescription, StreamView, TestClock,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -118,6 +120,18 @@ impl ItemStore for Logged {
         Ok(scanned)
     }
 
+    async fn index_page(
+        &self,
+        table: &TableShape,
+        page: &IndexPage,
+    ) -> Result<IndexEntries, StorageError> {
+        self.tables.index_page(table, page).await
+    }
+
+    async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError> {
+        self.tables.item(table, key).await
+    }
+
     async fn write_if(
         &self,
         table: &TableShape,
@@ -125,7 +139,7 @@ impl ItemStore for Logged {
         condition: &Condition,
     ) -> Result<WriteOutcome, StorageError> {
         let outcome = self.tables.write_if(table, write, condition).await?;
-        if let (ItemWrite::Set { key, .. }, WriteOutcome::Done) = (write, &outcome) {
+        if let (ItemWrite::Update { key, .. }, WriteOutcome::Done) = (write, &outcome) {
             let millis = self.clock.elapsed().as_millis() as u64;
             self.updates.borrow_mut().push((millis, key.clone()));
         }
@@ -310,9 +324,10 @@ async fn an_item_that_is_deleted_meanwhile_stays_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_gets_the_value_meanwhile_is_not_written_again() {
-    let (counts, tables) = overtaken_by(|key| ItemWrite::Set {
+    let (counts, tables) = overtaken_by(|key| ItemWrite::Update {
         key,
-        attributes: Item::from([("touched".to_owned(), text("now"))]),
+        set: Item::from([("touched".to_owned(), text("now"))]),
+        remove: Vec::new(),
     })
     .await;
     assert_eq!((counts.gone, counts.held), (0, 1));

@@ -3,6 +3,9 @@ use serde_json::json;
 
 use super::super::canned::{Answer, Canned};
 use super::*;
+use crate::MAX_COMPARED_ATTRIBUTES;
+
+mod index;
 
 fn shape() -> TableShape {
     let key = |name: &str, kind| KeyAttribute {
@@ -92,9 +95,10 @@ async fn every_write_is_sent_with_its_condition() {
     let (operation, request) = sent(&delete, &not_newer).await;
     assert_eq!((operation.as_str(), request), ("DeleteItem", expected));
 
-    let set = ItemWrite::Set {
+    let set = ItemWrite::Update {
         key: item(KEY),
-        attributes: item(r#"{"a":{"S":"x"},"b.c":{"BOOL":true}}"#),
+        set: item(r#"{"a":{"S":"x"},"b.c":{"BOOL":true}}"#),
+        remove: Vec::new(),
     };
     let differs = Condition::ExistsAndDiffers {
         attribute: "a".to_owned(),
@@ -112,6 +116,37 @@ async fn every_write_is_sent_with_its_condition() {
     let (operation, request) = sent(&set, &differs).await;
     assert_eq!((operation.as_str(), request), ("UpdateItem", expected));
 
+    let update = ItemWrite::Update {
+        key: item(KEY),
+        set: item(r#"{"marker":{"S":"true"}}"#),
+        remove: vec!["marker_tries".to_owned(), "b.c".to_owned()],
+    };
+    let holds = Condition::Holds(item(r#"{"marker":{"S":"false"},"ss":{"SS":["a","b"]}}"#));
+    let expected = json!({
+        "TableName": "offers",
+        "Key": body(KEY),
+        "UpdateExpression": "SET #n2 = :v2 REMOVE #n3, #n4",
+        "ConditionExpression": "#n0 = :v0 AND #n1 = :v1",
+        "ExpressionAttributeNames": {
+            "#n0": "marker", "#n1": "ss", "#n2": "marker", "#n3": "marker_tries", "#n4": "b.c",
+        },
+        "ExpressionAttributeValues": {
+            ":v0": {"S": "false"}, ":v1": {"SS": ["a", "b"]}, ":v2": {"S": "true"},
+        },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    });
+    let (operation, request) = sent(&update, &holds).await;
+    assert_eq!((operation.as_str(), request), ("UpdateItem", expected));
+
+    let remove = ItemWrite::Update {
+        key: item(KEY),
+        set: Item::new(),
+        remove: vec!["marker".to_owned()],
+    };
+    let (_, request) = sent(&remove, &Condition::Exists).await;
+    assert_eq!(request["UpdateExpression"], "REMOVE #n1");
+    assert_eq!(request.get("ExpressionAttributeValues"), None);
+
     let (_, request) = sent(&delete, &Condition::Exists).await;
     assert_eq!(request["ConditionExpression"], "attribute_exists(#n0)");
     assert_eq!(
@@ -126,9 +161,10 @@ async fn a_refused_condition_says_what_the_table_holds_and_a_lost_answer_is_aske
     let writes = [
         ItemWrite::Put(item(EVERY_TYPE)),
         ItemWrite::Delete(item(KEY)),
-        ItemWrite::Set {
+        ItemWrite::Update {
             key: item(KEY),
-            attributes: item(r#"{"a":{"S":"x"}}"#),
+            set: item(r#"{"a":{"S":"x"}}"#),
+            remove: vec!["b".to_owned()],
         },
     ];
     for write in writes {
@@ -154,6 +190,22 @@ async fn a_refused_condition_says_what_the_table_holds_and_a_lost_answer_is_aske
         assert_eq!(write().await, Err(ErrorKind::Refused));
         assert_eq!(write().await, Err(ErrorKind::Throttled));
     }
+}
+
+#[tokio::test]
+async fn as_many_attributes_are_compared_as_one_expression_takes() {
+    let name = |n| format!("a name much longer than its place in the expression {n}");
+    let most = (0..MAX_COMPARED_ATTRIBUTES).map(|n| (name(n), number("1")));
+    let key = ItemWrite::Delete(item(KEY));
+    let (_, request) = sent(&key, &Condition::Holds(most.collect())).await;
+    let expression = request["ConditionExpression"].as_str().unwrap();
+    let operators = expression.matches(" = ").count() + expression.matches(" AND ").count();
+    assert!(
+        expression.len() <= 4_096 && operators <= 300,
+        "{expression}"
+    );
+    let values = request["ExpressionAttributeValues"].as_object().unwrap();
+    assert_eq!(values.len(), MAX_COMPARED_ATTRIBUTES);
 }
 
 #[tokio::test]

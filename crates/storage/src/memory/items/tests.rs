@@ -158,10 +158,12 @@ async fn refuses_pages_and_writes_that_dynamodb_refuses() {
         assert_eq!(error.kind(), ErrorKind::Refused, "case {case}");
     }
     tables.seed("offers", [item(r#"{"id":{"S":"a"},"v":{"N":"1"}}"#)]);
-    let set = |json: &str| ItemWrite::Set {
+    let update = |json: &str, remove: &[&str]| ItemWrite::Update {
         key: key(),
-        attributes: item(json),
+        set: item(json),
+        remove: remove.iter().map(|name| (*name).to_owned()).collect(),
     };
+    let set = |json: &str| update(json, &[]);
     let writes = [
         ItemWrite::Put(item(r#"{"v":{"N":"1"}}"#)),
         ItemWrite::Delete(item(r#"{"id":{"S":"a"},"v":{"N":"1"}}"#)),
@@ -169,6 +171,10 @@ async fn refuses_pages_and_writes_that_dynamodb_refuses() {
         set("{}"),
         set(r#"{"id":{"S":"a"}}"#),
         set(r#"{"marker":{"BOOL":true}}"#),
+        update(r#"{"x":{"N":"1"}}"#, &["x"]),
+        update("{}", &["x", "x"]),
+        update("{}", &["id"]),
+        update("{}", &[""]),
     ];
     for write in writes {
         let answer = tables.write_if(&shape(), &write, &Condition::Exists).await;
@@ -178,10 +184,20 @@ async fn refuses_pages_and_writes_that_dynamodb_refuses() {
         attribute: "v".to_owned(),
         than: Value::Bool(true),
     };
-    let answer = tables
-        .write_if(&shape(), &ItemWrite::Delete(key()), &than)
-        .await;
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused);
+    let most = (0..=MAX_COMPARED_ATTRIBUTES).map(|n| (n.to_string(), Value::Null));
+    let delete = ItemWrite::Delete(key());
+    for condition in [
+        than,
+        Condition::Holds(Item::new()),
+        Condition::Holds(most.collect()),
+    ] {
+        let answer = tables.write_if(&shape(), &delete, &condition).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused);
+    }
+    for key in [item(r#"{"id":{"S":"a"},"v":{"N":"1"}}"#), Item::new()] {
+        let answer = tables.item(&shape(), &key).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused, "{key:?}");
+    }
     assert_eq!(tables.scan("offers").len(), 1);
 }
 

@@ -1,0 +1,354 @@
+//! One run in one lane: as many pending items as it may take, and what became of them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+
+use futures_util::stream::{self, Stream, StreamExt};
+use records::Item;
+use storage::{
+    Clock, ErrorKind, IndexPage, IndexSelect, ItemStore, Ledger, ObjectStore, StorageError,
+    Timestamp,
+};
+use tokio::sync::mpsc;
+use tokio::{join, select};
+
+use crate::bundle::{Bundle, SealedBundle};
+use crate::config::{Config, Output};
+use crate::lease::LaneLease;
+use crate::process::Process;
+use crate::report::{Counts, Ended, Left};
+use crate::work::{Halt, Pending, Work};
+
+/// Keys of one page of the index at most; the largest keys make 3 MB of them.
+const PAGE_KEYS: u64 = 1_000;
+/// Bundles that wait to be stored while one is marked and the next one is gathered.
+const BUNDLES_WAITING: usize = 1;
+/// Pages that counting what is left may read: some 200,000 items, for a few hundredths of a cent.
+const COUNTED_PAGES: u32 = 20;
+/// So many failures of services, and no item that went through, end a run: the service is down.
+const MAX_TROUBLE: u64 = 64;
+
+/// When a run ends at the latest.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// When it takes no more items.
+    pub take_until: Timestamp,
+    /// When what is under way is dropped.
+    pub work_until: Timestamp,
+}
+
+/// What a run came to.
+pub struct Ran {
+    /// Why it took no more.
+    pub ended: Ended,
+    /// What became of its items.
+    pub counts: Counts,
+}
+
+/// Takes and works until there is a reason to stop.
+///
+/// # Errors
+/// The service's failure, if the index could not be read or no item went through because of it.
+pub async fn run<O, T, C, P, L>(
+    work: &Work<'_, O, T, C, P>,
+    lease: &LaneLease<'_, L, C>,
+    output: Output,
+    limit: u64,
+    times: Times,
+) -> (Ran, Option<StorageError>)
+where
+    O: ObjectStore,
+    T: ItemStore,
+    C: Clock,
+    P: Process,
+    L: Ledger,
+{
+    let taking = Taking {
+        work,
+        lease,
+        limit,
+        times,
+        taken: Cell::new(0),
+        ended: Cell::new(None),
+        unreadable: RefCell::new(None),
+    };
+    let time_left = work.now().until(times.work_until);
+    select! {
+        biased;
+        () = async {
+            match output {
+                Output::Objects => taking.to_objects().await,
+                Output::Bundles => taking.to_bundles().await,
+            }
+        } => {}
+        () = lease.keep() => {}
+        () = tokio::time::sleep(time_left) => taking.ended.set(Some(Ended::Deadline)),
+    }
+    let mut counts = work.counts.get();
+    counts.taken = taking.taken.get();
+    counts.unfinished = counts.taken - counts.done - counts.skipped - counts.failed;
+    let is_fruitless = counts.unfinished > 0 && counts.unfinished == counts.taken;
+    let failure = match taking.unreadable.take() {
+        Some(error) => Some(error),
+        None if is_fruitless => work.trouble.take(),
+        None => None,
+    };
+    let ended = taking.ended.get().unwrap_or(Ended::Deadline);
+    (Ran { ended, counts }, failure)
+}
+
+/// How many items are pending, as far as a few pages of the index tell.
+pub async fn count_left<O, T, C, P>(
+    work: &Work<'_, O, T, C, P>,
+    until: Timestamp,
+) -> Result<Left, StorageError>
+where
+    O: ObjectStore,
+    T: ItemStore,
+    C: Clock,
+    P: Process,
+{
+    let mut left = Left::default();
+    let mut start = None;
+    for _ in 0..COUNTED_PAGES {
+        if work.now() >= until {
+            break;
+        }
+        let page = work.page(IndexSelect::Count, None, start);
+        let entries = work.tables.index_page(work.table, &page).await?;
+        left.items += entries.count;
+        start = entries.next;
+        if start.is_none() {
+            left.is_all = true;
+            break;
+        }
+    }
+    Ok(left)
+}
+
+/// Taking items out of the index.
+struct Taking<'a, 'w, O, T, C, P, L> {
+    work: &'a Work<'w, O, T, C, P>,
+    lease: &'a LaneLease<'w, L, C>,
+    limit: u64,
+    times: Times,
+    taken: Cell<u64>,
+    ended: Cell<Option<Ended>>,
+    unreadable: RefCell<Option<StorageError>>,
+}
+
+/// Where in the index the taking is.
+#[derive(Default)]
+struct Place {
+    keys: VecDeque<Item>,
+    next: Option<Item>,
+    is_last: bool,
+    /// An entry whose sort key changes while the index is read may be met twice.
+    seen: BTreeSet<Vec<u8>>,
+}
+
+impl<'a, 'w, O, T, C, P, L> Taking<'a, 'w, O, T, C, P, L>
+where
+    O: ObjectStore,
+    T: ItemStore,
+    C: Clock,
+    P: Process,
+    L: Ledger,
+{
+    async fn to_objects(&self) {
+        let work = self.work;
+        self.keys()
+            .map(|key| work.to_object(key))
+            .buffer_unordered(work.config.concurrency)
+            .for_each(async |outcome| work.count(outcome))
+            .await;
+    }
+
+    /// Reading goes on while results are stored and marked: each has half of the calls that may be under way.
+    async fn to_bundles(&self) {
+        let (sender, receiver) = mpsc::channel::<SealedBundle>(BUNDLES_WAITING);
+        let reading = async {
+            let mut bundles = Box::pin(self.bundles());
+            while let Some(bundle) = bundles.next().await {
+                match bundle.seal(self.work.lane, self.work.table) {
+                    Ok(None) => {}
+                    Ok(Some(sealed)) => {
+                        let sent = sender.send(sealed).await;
+                        sent.expect("the bundles are received until there are no more");
+                    }
+                    Err(error) => self
+                        .work
+                        .count(Err(unsealed(self.work.config, error).into())),
+                }
+            }
+            drop(sender);
+        };
+        let storing = stream::unfold(receiver, async |mut receiver| {
+            let sealed = receiver.recv().await?;
+            Some((self.store(sealed).await, receiver))
+        })
+        .flat_map(stream::iter)
+        .map(async |pending| self.work.mark_done(&pending).await)
+        .buffer_unordered(self.half())
+        .for_each(async |outcome| self.work.count(outcome));
+        join!(reading, storing);
+    }
+
+    fn half(&self) -> usize {
+        self.work.config.concurrency.div_ceil(2)
+    }
+
+    /// Bundles in the order of the index.
+    fn bundles(&self) -> impl Stream<Item = Bundle> {
+        let ready = self
+            .keys()
+            .map(|key| self.prepare(key))
+            .buffered(self.half());
+        stream::unfold(Box::pin(ready), async |mut ready| {
+            let mut bundle = Bundle::default();
+            let mut is_empty = true;
+            while let Some(prepared) = ready.next().await {
+                match prepared {
+                    Ok((pending, output)) => {
+                        bundle.add(self.work.run, pending, &output);
+                        is_empty = false;
+                        if bundle.is_full() {
+                            return Some((bundle, ready));
+                        }
+                    }
+                    Err(halt) => self.work.count(Err(halt)),
+                }
+            }
+            (!is_empty).then_some((bundle, ready))
+        })
+    }
+
+    async fn prepare(&self, key: Item) -> Result<(Pending, Vec<u8>), Halt> {
+        let work = self.work;
+        let pending = work.read(key).await?;
+        // The order of the lines of two runs is that of their readings, which the lease keeps apart.
+        if work.now() >= self.lease.held_until() {
+            self.end(Ended::LeaseLost);
+            return Err(lease_lost(&work.table.name).into());
+        }
+        let output = work.process(&pending).await?;
+        match Bundle::check(&output) {
+            Ok(()) => Ok((pending, output)),
+            Err(reason) => Err(work.fail(&pending, &reason).await),
+        }
+    }
+
+    /// Puts a bundle; the items that can be marked now.
+    async fn store(&self, sealed: SealedBundle) -> Vec<Pending> {
+        let bucket = &self.work.config.lake_bucket;
+        // The name says what is in it, so whoever puts it again puts the same.
+        let put = self.work.objects.put(bucket, &sealed.name, sealed.body);
+        match put.await {
+            Ok(()) => sealed.items,
+            Err(error) => {
+                self.work.count(Err(error.into()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Keys of pending items, until there is a reason to take no more.
+    fn keys(&self) -> impl Stream<Item = Item> {
+        stream::unfold(Place::default(), async |mut place| {
+            loop {
+                if self.must_stop() {
+                    return None;
+                }
+                if place.keys.is_empty() && place.is_last {
+                    self.end(Ended::Empty);
+                    return None;
+                }
+                if self.taken.get() >= self.limit {
+                    self.end(Ended::Limit);
+                    return None;
+                }
+                if let Some(key) = place.keys.pop_front() {
+                    self.taken.set(self.taken.get() + 1);
+                    return Some((key, place));
+                }
+                if let Err(error) = self.turn_page(&mut place).await {
+                    *self.unreadable.borrow_mut() = Some(error);
+                    return None;
+                }
+            }
+        })
+    }
+
+    async fn turn_page(&self, place: &mut Place) -> Result<(), StorageError> {
+        let work = self.work;
+        let wanted = PAGE_KEYS.min(self.limit - self.taken.get());
+        let wanted = u32::try_from(wanted).expect("a page has at most a thousand keys");
+        let page = work.page(IndexSelect::Keys, Some(wanted), place.next.take());
+        let entries = work.tables.index_page(work.table, &page).await?;
+        place.is_last = entries.next.is_none();
+        place.next = entries.next;
+        for key in entries.keys {
+            let canonical = work.table.canonical_key(&key).map_err(|error| {
+                let message = "an entry of the index has no good key";
+                StorageError::new(ErrorKind::Internal, "Query", &*work.table.name, message)
+                    .with_source(error)
+            })?;
+            if place.seen.insert(canonical) {
+                place.keys.push_back(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn must_stop(&self) -> bool {
+        let now = self.work.now();
+        if now >= self.lease.held_until() {
+            self.end(Ended::LeaseLost);
+        } else if now >= self.times.take_until {
+            self.end(Ended::Deadline);
+        }
+        let counts = self.work.counts.get();
+        let went_through = counts.done + counts.skipped + counts.failed;
+        self.ended.get().is_some() || (went_through == 0 && self.work.troubled.get() >= MAX_TROUBLE)
+    }
+
+    /// Notes why no more is taken; the first reason stays.
+    fn end(&self, why: Ended) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some(why));
+        }
+    }
+}
+
+impl<O, T, C, P> Work<'_, O, T, C, P> {
+    fn page(&self, select: IndexSelect, limit: Option<u32>, start: Option<Item>) -> IndexPage {
+        IndexPage {
+            index: self.config.index.clone(),
+            attribute: self.config.markers.attribute.clone(),
+            value: self.lane.pending.clone(),
+            select,
+            limit,
+            start,
+        }
+    }
+}
+
+fn unsealed(config: &Config, error: std::io::Error) -> StorageError {
+    let message = "the bundle could not be compressed";
+    StorageError::new(
+        ErrorKind::Internal,
+        "PutObject",
+        &*config.lake_bucket,
+        message,
+    )
+    .with_source(error)
+}
+
+fn lease_lost(table: &str) -> StorageError {
+    StorageError::new(
+        ErrorKind::Unanswered,
+        "GetItem",
+        table,
+        "the lane's lease ended before the answer came",
+    )
+}
