@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod documents;
+pub mod policies;
 pub mod sources;
+pub mod states;
 pub mod template;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::read;
 
 const STACK: &str = "stack";
-const REGION: &str = "us-east-1";
+/// The region that the stack is in.
+pub const REGION: &str = "us-east-1";
 /// The account that the stack is in.
 pub const ACCOUNT: &str = "111122223333";
 
@@ -84,6 +85,20 @@ impl Template {
             .unwrap_or_default()
     }
 
+    /// The environment that Lambda gives to a function; every value is a text.
+    ///
+    /// # Panics
+    /// If the function has none, or a value of it is no text.
+    pub fn variables(&self, function: &str) -> BTreeMap<String, String> {
+        let function = self.properties(function);
+        let variables = function["Environment"]["Variables"].as_object();
+        let variables = variables.expect("the function has variables").iter();
+        let text = |value: &Value| value.as_str().expect("a variable is a text").to_owned();
+        variables
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect()
+    }
+
     /// What `!GetAtt ID.Arn` gives.
     pub fn arn(&self, id: &str) -> String {
         self.attribute(id, "Arn")
@@ -99,6 +114,7 @@ impl Template {
                 "https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{}",
                 self.name(name)
             ),
+            "AWS::StepFunctions::StateMachine" => self.arn(name),
             _ => self.name(name),
         }
     }
@@ -124,6 +140,7 @@ impl Template {
             "AWS::Logs::LogGroup" => "LogGroupName",
             "AWS::Lambda::Function" => "FunctionName",
             "AWS::IAM::Role" => "RoleName",
+            "AWS::StepFunctions::StateMachine" => "StateMachineName",
             "AWS::Glue::Database" => return self.name_in(id, "DatabaseInput"),
             other => panic!("{id}: names of {other} are not known here yet"),
         };
@@ -159,6 +176,9 @@ impl Template {
             }
             ("AWS::Lambda::Function", "Arn") => {
                 format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
+            }
+            ("AWS::StepFunctions::StateMachine", "Arn") => {
+                format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}")
             }
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{name}"),
             (kind, _) => panic!("{id}: {attribute} of {kind} is not known here yet"),

@@ -4,10 +4,11 @@ mod permissions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use permissions::{COMMAND_LINE, Call, Grant, HOLDERS, grants, list, text};
+use permissions::{COMMAND_LINE, Call, HOLDERS};
 use serde_json::{Value, json};
+use wiring_tests::policies::{Grant, grants, list, text};
 use wiring_tests::sources::{sdk_calls, squeezed};
-use wiring_tests::template::{ACCOUNT, Template};
+use wiring_tests::template::{ACCOUNT, REGION, Template};
 use wiring_tests::{read, repository_files};
 
 fn roles(template: &Template) -> BTreeMap<String, Value> {
@@ -80,11 +81,21 @@ fn promise_12_only_storage_and_the_bench_name_the_sdk() {
 #[test]
 fn promise_12_each_role_may_do_exactly_what_is_called() {
     let template = Template::of_repository();
+    each_role_may_do_exactly_what_is_called(&template);
+    // What the parameters name is all that changes.
+    let elsewhere = template
+        .with("ReprocessTable", "somebodys")
+        .with("ReprocessIndex", "open-index")
+        .with("ImportTables", "new-*");
+    each_role_may_do_exactly_what_is_called(&elsewhere);
+}
+
+fn each_role_may_do_exactly_what_is_called(template: &Template) {
     let expected: BTreeMap<String, BTreeSet<Grant>> = HOLDERS
         .iter()
-        .map(|holder| (holder.role.to_owned(), holder.needs(&template)))
+        .map(|holder| (holder.role.to_owned(), holder.needs(template)))
         .collect();
-    let allowed: BTreeMap<String, BTreeSet<Grant>> = roles(&template)
+    let allowed: BTreeMap<String, BTreeSet<Grant>> = roles(template)
         .iter()
         .map(|(id, role)| (id.clone(), grants(role)))
         .collect();
@@ -122,33 +133,63 @@ fn promise_12_roles_have_no_other_source_of_permissions() {
 fn promise_12_each_role_is_taken_by_one_service_only() {
     let template = Template::of_repository();
     let roles = roles(&template);
-    let trust = |id: &str| {
-        let document = &roles[id]["AssumeRolePolicyDocument"];
-        let statements = list(&document["Statement"]);
-        assert_eq!(statements.len(), 1, "{id}");
-        assert_eq!(statements[0]["Action"], "sts:AssumeRole", "{id}");
-        statements[0].clone()
+    let schedules = format!("arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/default");
+    // Who takes it, and for which resource. Without that, a schedule or a machine of any account could take the role.
+    let account = json!({"aws:SourceAccount": ACCOUNT});
+    let of_schedule = || {
+        let source = json!({"aws:SourceAccount": ACCOUNT, "aws:SourceArn": schedules});
+        ("scheduler", json!({"StringEquals": source}))
     };
-    for role in ["IngesterRole", "StreamWriterRole"] {
-        assert_eq!(
-            trust(role)["Principal"],
-            json!({"Service": "lambda.amazonaws.com"}),
-            "{role}"
-        );
-    }
-    let scheduler = trust("SweepRole");
+    // The runs of a Distributed Map have ARNs that go on after the machine's.
+    let of_machine = |id| {
+        let source = json!({"aws:SourceArn": format!("{}*", template.arn(id))});
+        (
+            "states",
+            json!({"StringEquals": account, "ArnLike": source}),
+        )
+    };
+    let of_function = || ("lambda", Value::Null);
+    let expected = BTreeMap::from([
+        ("IngesterRole", of_function()),
+        ("StreamWriterRole", of_function()),
+        ("ReprocessorRole", of_function()),
+        ("SweepRole", of_schedule()),
+        ("ReprocessScheduleRole", of_schedule()),
+        ("DrainRole", of_machine("DrainMachine")),
+        ("ImportRole", of_machine("ImportMachine")),
+    ]);
     assert_eq!(
-        scheduler["Principal"],
-        json!({"Service": "scheduler.amazonaws.com"})
+        roles.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
     );
-    // Without it, a schedule of any account could take the role.
-    let condition = &scheduler["Condition"]["StringEquals"];
-    assert_eq!(condition["aws:SourceAccount"], ACCOUNT);
+    for (id, (service, condition)) in expected {
+        let document = &roles[id]["AssumeRolePolicyDocument"];
+        let [statement] = &list(&document["Statement"])[..] else {
+            panic!("{id}: one statement was expected: {document}");
+        };
+        assert_eq!(statement["Effect"], "Allow", "{id}");
+        assert_eq!(statement["Action"], "sts:AssumeRole", "{id}");
+        assert_eq!(
+            statement["Principal"],
+            json!({"Service": format!("{service}.amazonaws.com")}),
+            "{id}"
+        );
+        assert_eq!(statement["Condition"], condition, "{id}");
+    }
 }
 
 #[test]
 fn promise_12_no_action_has_a_wildcard_and_every_resource_a_name() {
     let template = Template::of_repository();
+    // Tables that are not there yet have no name, so whoever deploys gives a pattern; unless told otherwise, it has the stack's name.
+    for (action, resource) in imported(&template) {
+        let tables = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/stack-*");
+        assert!(
+            resource == tables || resource == format!("{tables}/import/*"),
+            "{action} on {resource}"
+        );
+    }
+    let template = template.with("ImportTables", "imported");
     for (id, role) in roles(&template) {
         for Grant {
             action, resource, ..
@@ -165,6 +206,17 @@ fn promise_12_no_action_has_a_wildcard_and_every_resource_a_name() {
             );
         }
     }
+}
+
+/// What may be done with the tables that are imported.
+fn imported(template: &Template) -> Vec<(String, String)> {
+    let role = template.properties("ImportRole");
+    let of_tables = grants(&role)
+        .into_iter()
+        .filter(|grant| grant.action.starts_with("dynamodb:"));
+    of_tables
+        .map(|grant| (grant.action, grant.resource))
+        .collect()
 }
 
 #[test]

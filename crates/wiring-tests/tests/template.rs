@@ -25,7 +25,7 @@ struct Function {
     timeout: u64,
 }
 
-const FUNCTIONS: [Function; 2] = [
+const FUNCTIONS: [Function; 3] = [
     Function {
         id: "IngesterFunction",
         package: "csv-ingester",
@@ -34,6 +34,16 @@ const FUNCTIONS: [Function; 2] = [
             csv_ingester::Config::read(&environment(csv_ingester::VARIABLES, given)).map(drop)
         },
         // Lambda's longest; the ingester hands over when it is not enough.
+        timeout: 900,
+    },
+    Function {
+        id: "ReprocessorFunction",
+        package: "gsi-reprocessor",
+        variables: &gsi_reprocessor::VARIABLES,
+        read: |given| {
+            gsi_reprocessor::Config::read(&environment(gsi_reprocessor::VARIABLES, given)).map(drop)
+        },
+        // Lambda's longest; a run that is not through by then leaves the rest pending.
         timeout: 900,
     },
     Function {
@@ -48,24 +58,13 @@ const FUNCTIONS: [Function; 2] = [
     },
 ];
 
-/// The environment that Lambda gives to a function; every value is a text.
-fn variables(template: &Template, function: &str) -> Variables {
-    let function = template.properties(function);
-    let variables = function["Environment"]["Variables"].as_object();
-    let variables = variables.expect("the function has variables").iter();
-    let text = |value: &Value| value.as_str().expect("a variable is a text").to_owned();
-    variables
-        .map(|(name, value)| (name.clone(), text(value)))
-        .collect()
-}
-
 /// An empty variable counts as absent, so the map may be as long as the list of names.
 fn environment<const N: usize>(names: [&'static str; N], given: &Variables) -> Environment {
     Environment::from(names.map(|name| (name, given.get(name).map_or("", String::as_str))))
 }
 
 fn config(template: &Template) -> Result<Config, EnvironmentError> {
-    let given = variables(template, "IngesterFunction");
+    let given = template.variables("IngesterFunction");
     Config::read(&environment(csv_ingester::VARIABLES, &given))
 }
 
@@ -89,6 +88,7 @@ fn with_everything() -> Template {
     Template::of_repository()
         .with("RowMappingKey", "mappings/m.json")
         .with("StreamFilter", "{}")
+        .with("VersionAttribute", "version")
         .with("EndpointUrl", "http://127.0.0.1:1")
 }
 
@@ -104,7 +104,7 @@ fn each_function_has_the_variables_that_its_config_reads() {
         let required = required_variables(function);
         assert!(!required.is_empty(), "{package}");
         for template in [Template::of_repository(), with_everything()] {
-            let given = variables(&template, id);
+            let given = template.variables(id);
             for name in given.keys() {
                 assert!(
                     known.contains(&name.as_str()),
@@ -119,7 +119,7 @@ fn each_function_has_the_variables_that_its_config_reads() {
             }
             assert_eq!((function.read)(&given), Ok(()), "{package}");
         }
-        let given = variables(&with_everything(), id);
+        let given = with_everything().variables(id);
         let unset: Vec<_> = known
             .iter()
             .filter(|name| !given.contains_key(**name))
@@ -360,9 +360,13 @@ fn the_target_table_has_the_keys_of_the_parameters() {
         .with("SortKey", "")
         .properties("TargetTable");
     assert_eq!(single["KeySchema"], json!([key("id", "HASH")]));
+    // The last one is the partition key of the index.
     assert_eq!(
         single["AttributeDefinitions"],
-        json!([{"AttributeName": "id", "AttributeType": "N"}])
+        json!([
+            {"AttributeName": "id", "AttributeType": "N"},
+            {"AttributeName": "processed", "AttributeType": "S"},
+        ])
     );
 }
 

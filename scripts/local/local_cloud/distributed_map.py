@@ -1,4 +1,4 @@
-"""Distributed Map: ItemReader with JSONata arguments, ItemSelector before ItemBatcher, and ResultWriter.
+"""Distributed Map: ItemReader with JSONata arguments, ItemSelector before ItemBatcher, ResultWriter, and children without outer variables.
 
 ministack runs the items; this prepares them and writes the results. The children of a failed run are written too, before the
 failure goes on. A tolerated failure percentage counts batches, not the items in them.
@@ -147,7 +147,8 @@ def apply() -> None:
         bare = {name: value for name, value in definition.items() if name not in HANDLED} | {"ItemsPath": "$", "Label": label}
         failure, result = None, None
         try:
-            result, _next = original(bare, items, items, iterator, execution, context)
+            # A child of a distributed map begins without the variables of its parent.
+            result, _next = original(bare, items, items, iterator, execution, context | {"variables": {}})
         except stepfunctions._ExecutionError as error:
             failure = error
         if definition.get("ResultWriter"):

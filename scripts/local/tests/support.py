@@ -27,6 +27,9 @@ LOCAL = TESTS.parent
 NAME = f"selftest-{os.getpid()}"
 T = TypeVar("T")
 
+# Waits of state machines are this much shorter.
+WAIT_SCALE = 0.01
+
 # What a developer's shell may hold, and must not get into the local cloud.
 LEAKS = {
     "AWS_ACCESS_KEY_ID": "AKIALEAKED",
@@ -60,11 +63,20 @@ def cloud() -> dict:
         "start", "--name", NAME, "--stack", "selftest", "--json", "--template", str(TESTS / "template.yaml"),
         "--parameters", f"ProbeFile={probe_file}",
         LOCAL_CLOUD_MIN_EXPORT_WINDOW_SECONDS="1", LOCAL_CLOUD_EXPORT_FILE_MB="0.001",
-        LAMBDA_ASYNC_RETRY_BASE_SECONDS="0.2", MINISTACK_DDB_EXPORT_COMPLETE_AFTER_SEC="0.2", **LEAKS,
+        LAMBDA_ASYNC_RETRY_BASE_SECONDS="0.2",
+        MINISTACK_DDB_EXPORT_COMPLETE_AFTER_SEC="0.2", LOCAL_CLOUD_IMPORT_SECONDS="0.3",
+        SFN_WAIT_SCALE=str(WAIT_SCALE), **LEAKS,
     )  # fmt: skip
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout) | {"probe_file": str(probe_file)}
+
+
+def redeploy(*parameters: str) -> None:
+    """Updates the test stack; `aws cloudformation deploy` keeps the parameters that are not given."""
+    done = script("deploy", "--name", NAME, "--stack", "selftest", "--template", str(TESTS / "template.yaml"), "--parameters", *parameters)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
 
 
 @cache
@@ -76,17 +88,54 @@ def client(service: str) -> BaseClient:
     )
 
 
-def probe_function(name: str, **variables: str) -> str:
-    """Creates a function from the probe; returns the file in which it writes down its events."""
+def function(name: str, code: str, variables: dict[str, str]) -> str:
+    """Creates a function from the bootstrap in a folder of the tests; returns its ARN."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as files:
-        files.write(TESTS / "probe" / "bootstrap", "bootstrap")
-    file = f"{cloud()['probe_file']}-{name}"
-    client("lambda").create_function(
+        files.write(TESTS / code / "bootstrap", "bootstrap")
+    return client("lambda").create_function(
         FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role=cloud()["outputs"]["RoleArn"], Timeout=30,
-        Code={"ZipFile": archive.getvalue()}, Environment={"Variables": {"PROBE_FILE": file, **variables}},
-    )  # fmt: skip
+        Code={"ZipFile": archive.getvalue()}, Environment={"Variables": variables},
+    )["FunctionArn"]  # fmt: skip
+
+
+def probe_function(name: str, **variables: str) -> str:
+    """Creates a function from the probe; returns the file in which it writes down its events."""
+    file = f"{cloud()['probe_file']}-{name}"
+    function(name, "probe", {"PROBE_FILE": file, **variables})
     return file
+
+
+def state_machine(definition: str, changes: dict[str, str] | None = None, **substitutions: object) -> str:
+    """Creates a state machine from a file of infra/, its substitutions made as CloudFormation makes them; returns its ARN.
+
+    `changes` replaces pieces of the text, for what would take hours otherwise.
+    """
+    text = (control.ROOT / "infra" / definition).read_text()
+    for piece, other in (changes or {}).items():
+        if piece not in text:
+            raise ValueError(f"{definition} does not say {piece!r}")
+        text = text.replace(piece, other)
+    for name, value in substitutions.items():
+        text = text.replace(f"${{{name}}}", str(value))
+    return client("stepfunctions").create_state_machine(
+        name=f"m-{uuid.uuid4().hex[:8]}", definition=text, roleArn=cloud()["outputs"]["RoleArn"]
+    )["stateMachineArn"]
+
+
+def start(machine: str, payload: dict) -> str:
+    """Starts an execution; returns its ARN."""
+    return client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(payload))["executionArn"]
+
+
+def ended(execution: str) -> dict:
+    """Waits for the end of an execution and describes it."""
+
+    def look() -> dict | None:
+        described = client("stepfunctions").describe_execution(executionArn=execution)
+        return described if described["status"] != "RUNNING" else None
+
+    return eventually(look)
 
 
 def table(**settings: object) -> dict:

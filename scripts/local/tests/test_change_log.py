@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unittest
 
-from support import NAME, TESTS, client, cloud, eventually, invocations, script
+from support import client, cloud, eventually, invocations, redeploy
 
 # As in template.yaml.
 FILTER = '{"eventName": ["INSERT"]}'
@@ -52,21 +52,13 @@ class MappingOfATemplate(unittest.TestCase):
         self.assertEqual({"id": {"S": "b"}, "note": {"S": "poison"}}, record["dynamodb"]["NewImage"])
         self.assertTrue(answer["VersionId"])
 
-    def deploy(self, *parameters: str) -> None:
-        """Updates the stack; `aws cloudformation deploy` keeps what is not given."""
-        done = script(
-            "deploy", "--name", NAME, "--stack", "selftest", "--template", str(TESTS / "template.yaml"),
-            "--parameters", f"ProbeFile={cloud()['probe_file']}", *parameters,
-        )  # fmt: skip
-        self.assertEqual(0, done.returncode, done.stderr)
-
     def test_a_filter_is_used_and_an_update_without_it_takes_it_back(self) -> None:
         put({"id": "filtered"})
         put({"id": "filtered", "v": "2"}, {"id": "marker"})
         eventually(lambda: ("INSERT", "marker") in changes())
         self.assertNotIn(("MODIFY", "filtered"), changes())
-        self.addCleanup(self.deploy, f"Filter={FILTER}")
-        self.deploy("Filter=")
+        self.addCleanup(redeploy, f"Filter={FILTER}")
+        redeploy("Filter=")
         put({"id": "marker", "v": "2"})
         eventually(lambda: ("MODIFY", "marker") in changes())
 

@@ -29,7 +29,7 @@ class Deploying(unittest.TestCase):
     def test_misspelled_parameter_is_refused(self) -> None:
         done = script("deploy", "--name", NAME, "--stack", "third", *TEMPLATE, "--parameters", "ProbeFil=x")
         self.assertEqual(1, done.returncode)
-        self.assertIn("no parameter 'ProbeFil'; it has: Architecture, Filter, LateSeconds, ProbeFile", done.stderr)
+        self.assertIn("no parameter 'ProbeFil'; it has: Architecture, Filter, Lanes, LateSeconds, ProbeFile, TickState", done.stderr)
 
     def test_failed_deployment_names_the_resource(self) -> None:
         broken = Path(cloud()["probe_file"]).with_name("broken.json")

@@ -6,7 +6,7 @@ import json
 import unittest
 import uuid
 
-from support import client, cloud, eventually
+from support import client, cloud, ended, start
 
 
 class DistributedMap(unittest.TestCase):
@@ -19,20 +19,15 @@ class DistributedMap(unittest.TestCase):
         lines = "\n".join(json.dumps({"file": f"data/{number}.json.gz"}) for number in range(5))
         client("s3").put_object(Bucket=cls.bucket, Key="manifest.jsonl", Body=lines.encode())
 
-    def run_map(self, machine: dict, **state: object) -> dict:
-        """Runs a state machine of one map whose children pass their input on; returns the ended execution."""
+    def run_map(self, machine: dict, before: dict | None = None, **state: object) -> dict:
+        """Runs a state machine of one map, and a state before it, whose children pass their input on; returns the ended execution."""
         processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": {"Type": "Pass", "End": True}}}
-        definition = {"StartAt": "Files", "States": {"Files": {"Type": "Map", "Label": "Files", "ItemProcessor": processor, "End": True, **state}}, **machine}
+        states = {"Files": {"Type": "Map", "Label": "Files", "ItemProcessor": processor, "End": True, **state}} | ({"Before": before} if before else {})
+        definition = {"StartAt": "Before" if before else "Files", "States": states, **machine}
         arn = client("stepfunctions").create_state_machine(
             name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=cloud()["outputs"]["RoleArn"]
         )["stateMachineArn"]
-        execution = client("stepfunctions").start_execution(stateMachineArn=arn, input=json.dumps({"bucket": self.bucket}))["executionArn"]
-
-        def ended() -> dict | None:
-            described = client("stepfunctions").describe_execution(executionArn=execution)
-            return described if described["status"] != "RUNNING" else None
-
-        return eventually(ended)
+        return ended(start(arn, {"bucket": self.bucket}))
 
     def reader(self) -> dict:
         return {
@@ -42,7 +37,7 @@ class DistributedMap(unittest.TestCase):
         }
 
     def test_selected_items_in_batches(self) -> None:
-        ended = self.run_map(
+        execution = self.run_map(
             {},
             ItemReader=self.reader(),
             ItemSelector={"name.$": "$$.Map.Item.Value.file", "number.$": "$$.Map.Item.Index"},
@@ -50,24 +45,33 @@ class DistributedMap(unittest.TestCase):
         )
         items = [{"name": f"data/{number}.json.gz", "number": number} for number in range(5)]
         expected = [{"BatchInput": {"bucket": self.bucket}, "Items": items[begin : begin + 2]} for begin in (0, 2, 4)]
-        self.assertEqual(expected, json.loads(ended["output"]))
+        self.assertEqual(expected, json.loads(execution["output"]))
 
     def test_jsonata_reader_and_output(self) -> None:
         reader = self.reader()
         del reader["Parameters"]
         reader["Arguments"] = {"Bucket": "{% $states.input.bucket %}", "Key": "manifest.jsonl"}
-        ended = self.run_map(
+        execution = self.run_map(
             {"QueryLanguage": "JSONata"},
             ItemReader=reader,
             ItemSelector="{% {'key': $states.context.Map.Item.Value.file} %}",
             Output="{% {'count': $count($states.result)} %}",
         )
-        self.assertEqual({"count": 5}, json.loads(ended["output"]))
+        self.assertEqual({"count": 5}, json.loads(execution["output"]))
+
+    def test_a_child_does_not_see_the_variables_of_its_parent(self) -> None:
+        child = {"Type": "Pass", "Output": "{% $exists($told) ? 'seen' : $states.input %}", "End": True}
+        processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": child}}
+        execution = self.run_map(
+            {"QueryLanguage": "JSONata"}, before={"Type": "Pass", "Assign": {"told": "parent"}, "Next": "Files"},
+            Items=[1, 2], ItemSelector="{% $told %}", ItemProcessor=processor, Output="{% $append($states.result, $told) %}",
+        )  # fmt: skip
+        self.assertEqual(["parent", "parent", "parent"], json.loads(execution["output"]), execution)
 
     def test_results_are_written(self) -> None:
         writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket.$": "$.bucket", "Prefix": "results"}}
-        ended = self.run_map({}, ItemReader=self.reader(), ResultWriter=writer, ResultPath="$.map")
-        output = json.loads(ended["output"])
+        execution = self.run_map({}, ItemReader=self.reader(), ResultWriter=writer, ResultPath="$.map")
+        output = json.loads(execution["output"])
         self.assertEqual(self.bucket, output["bucket"])
         manifest = self.read(output["map"]["ResultWriterDetails"]["Key"])
         self.assertEqual(output["map"]["MapRunArn"], manifest["MapRunArn"])
@@ -79,8 +83,8 @@ class DistributedMap(unittest.TestCase):
         child = {"Type": "Fail", "Error": "Broken", "Cause": "always"}
         processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": child}}
         writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket.$": "$.bucket", "Prefix": "broken"}}
-        ended = self.run_map({}, ItemReader=self.reader(), ItemProcessor=processor, ResultWriter=writer)
-        self.assertEqual(("FAILED", "States.ExceedToleratedFailureThreshold"), (ended["status"], ended["error"]))
+        execution = self.run_map({}, ItemReader=self.reader(), ItemProcessor=processor, ResultWriter=writer)
+        self.assertEqual(("FAILED", "States.ExceedToleratedFailureThreshold"), (execution["status"], execution["error"]))
         keys = [entry["Key"] for entry in client("s3").list_objects_v2(Bucket=self.bucket, Prefix="broken/")["Contents"]]
         (rows,) = [self.read(key) for key in keys if key.endswith("FAILED_0.json")]
         self.assertEqual([("Broken", "always")] * 5, [(row["Error"], row["Cause"]) for row in rows])

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use wiring_tests::policies::Grant;
 use wiring_tests::sources::squeezed;
-use wiring_tests::template::Template;
+use wiring_tests::template::{ACCOUNT, REGION, Template};
 
 /// One role, who has it, and everything that is done with it.
 pub struct Holder {
@@ -47,7 +48,22 @@ pub enum Resource {
     FailureQueue,
     /// A log group, by its logical id.
     Log(&'static str),
-    IngesterFunction,
+    /// A function, by its logical id.
+    Function(&'static str),
+    /// The table whose pending items are reprocessed.
+    ReprocessTable,
+    ReprocessIndex,
+    /// The lake, for a prefix under one of the two folders that the reprocessor uses.
+    ReprocessFolders,
+    /// The state machine of the drain, and its executions.
+    DrainMachine,
+    DrainExecutions,
+    DrainChildren,
+    /// Tables that the import may make, and their imports.
+    ImportedTables,
+    Imports,
+    /// Log groups that DynamoDB writes.
+    DynamoDbLogs,
 }
 
 use Resource::*;
@@ -55,12 +71,17 @@ use Resource::*;
 const JSON_COPIES: Resource = LakeObjects("json-copy");
 const UNPROCESSED: Resource = LakeObjects("unprocessed");
 const CHANGES: Resource = LakeObjects("changes");
+const REPROCESSED: Resource = LakeObjects("reprocessed");
+const SET_ASIDE: Resource = LakeObjects("unprocessed/reprocess");
 
 const WRITE_PARTS: &[Need] = &[("s3:PutObject", JSON_COPIES), ("s3:PutObject", UNPROCESSED)];
 const READ_UPLOADS: &[Need] = &[
     ("s3:GetObject", InboxObjects),
     ("s3:GetObjectVersion", InboxObjects),
 ];
+
+const READ_OWN: &[Need] = &[("s3:GetObject", REPROCESSED), ("s3:GetObject", SET_ASIDE)];
+const WRITE_OWN: &[Need] = &[("s3:PutObject", REPROCESSED), ("s3:PutObject", SET_ASIDE)];
 
 const fn call(operation: &'static str, used_as: &'static str, needs: &'static [Need]) -> Call {
     Call {
@@ -193,8 +214,108 @@ pub const HOLDERS: &[Holder] = &[
         code: &[],
         calls: &[],
         service: &[
-            ("lambda:InvokeFunction", IngesterFunction),
+            ("lambda:InvokeFunction", Function("IngesterFunction")),
             ("sqs:SendMessage", FailureQueue),
+        ],
+    },
+    Holder {
+        role: "ReprocessorRole",
+        code: &["crates/gsi-reprocessor/src"],
+        calls: &[
+            call(
+                "describe_table",
+                ".describe(",
+                &[("dynamodb:DescribeTable", ReprocessTable)],
+            ),
+            call(
+                "query",
+                "tables.index_page(",
+                &[("dynamodb:Query", ReprocessIndex)],
+            ),
+            call(
+                "get_item",
+                "tables.item(",
+                &[("dynamodb:GetItem", ReprocessTable)],
+            ),
+            call(
+                "update_item",
+                "ItemWrite::Update{",
+                &[("dynamodb:UpdateItem", ReprocessTable)],
+            ),
+            call("get_item", "ledger.read(", &[("dynamodb:GetItem", Ledger)]),
+            call("put_item", "ledger.write(", &[("dynamodb:PutItem", Ledger)]),
+            // Likewise.
+            call(
+                "get_object",
+                "open_resuming(",
+                &[("s3:ListBucket", ReprocessFolders)],
+            ),
+            call("get_object", "open_resuming(", READ_OWN),
+            call("head_object", "open_resuming(", READ_OWN),
+            call("put_object", "objects.put_new(", WRITE_OWN),
+            call("put_object", "objects.put_replacing(", WRITE_OWN),
+            call(
+                "put_object",
+                "objects.put(",
+                &[("s3:PutObject", REPROCESSED)],
+            ),
+            call(
+                "delete_object",
+                ".delete(",
+                &[("s3:DeleteObject", SET_ASIDE)],
+            ),
+        ],
+        // Lambda reports a run that failed for good with the function's role (Lambda Developer Guide, "Retain records of
+        // asynchronous invocations").
+        service: &[
+            ("sqs:SendMessage", FailureQueue),
+            ("logs:CreateLogStream", Log("ReprocessorLog")),
+            ("logs:PutLogEvents", Log("ReprocessorLog")),
+        ],
+    },
+    Holder {
+        role: "ReprocessScheduleRole",
+        code: &[],
+        calls: &[],
+        service: &[
+            ("lambda:InvokeFunction", Function("ReprocessorFunction")),
+            ("sqs:SendMessage", FailureQueue),
+        ],
+    },
+    // What Step Functions does with the machines' roles; tests/state_machines.rs compares it with the definitions.
+    Holder {
+        role: "DrainRole",
+        code: &[],
+        calls: &[],
+        service: &[
+            ("lambda:InvokeFunction", Function("ReprocessorFunction")),
+            ("states:StartExecution", DrainMachine),
+            ("states:DescribeExecution", DrainExecutions),
+            ("states:DescribeExecution", DrainChildren),
+            ("states:StopExecution", DrainExecutions),
+            ("states:StopExecution", DrainChildren),
+            ("states:RedriveExecution", DrainExecutions),
+            ("states:RedriveExecution", DrainChildren),
+        ],
+    },
+    Holder {
+        role: "ImportRole",
+        code: &[],
+        calls: &[],
+        service: &[
+            ("dynamodb:ImportTable", ImportedTables),
+            ("dynamodb:DescribeImport", Imports),
+            ("dynamodb:DescribeTable", ImportedTables),
+            ("dynamodb:UpdateContinuousBackups", ImportedTables),
+            ("dynamodb:UpdateTable", ImportedTables),
+            ("s3:GetObject", LakeObjects("imports")),
+            ("s3:ListBucket", Lake),
+            ("logs:CreateLogGroup", DynamoDbLogs),
+            ("logs:CreateLogStream", DynamoDbLogs),
+            ("logs:DescribeLogGroups", DynamoDbLogs),
+            ("logs:DescribeLogStreams", DynamoDbLogs),
+            ("logs:PutLogEvents", DynamoDbLogs),
+            ("logs:PutRetentionPolicy", DynamoDbLogs),
         ],
     },
 ];
@@ -202,9 +323,12 @@ pub const HOLDERS: &[Holder] = &[
 /// What no function does: the command line alone, with the rights of whoever runs it.
 pub const COMMAND_LINE: &[Call] = &[
     call("scan", ".scan_page(", &[]),
-    call("put_item", ".write_if(", &[]),
-    call("update_item", ".write_if(", &[]),
-    call("delete_item", ".write_if(", &[]),
+    call("put_item", "ItemWrite::Put(", &[]),
+    call("delete_item", "ItemWrite::Delete(", &[]),
+    call("start_execution", "workflows.start(", &[]),
+    call("describe_execution", ".execution(", &[]),
+    call("list_imports", ".newest_import(", &[]),
+    call("describe_import", ".newest_import(", &[]),
 ];
 
 impl Holder {
@@ -221,14 +345,6 @@ impl Holder {
             .map(|(action, resource)| grant(template, action, *resource))
             .collect()
     }
-}
-
-/// An action that is allowed on a resource, under a condition or none.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Grant {
-    pub action: String,
-    pub resource: String,
-    condition: String,
 }
 
 fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
@@ -253,7 +369,24 @@ fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
         ),
         FailureQueue => template.arn("FailureQueue"),
         Log(group) => template.arn(group),
-        IngesterFunction => template.arn("IngesterFunction"),
+        Function(function) => template.arn(function),
+        ReprocessTable => reprocess_table(template),
+        ReprocessIndex => format!(
+            "{}/index/{}",
+            reprocess_table(template),
+            template.reference("ReprocessIndex")
+        ),
+        ReprocessFolders => {
+            condition =
+                json!({"StringLike": {"s3:prefix": ["reprocessed/*", "unprocessed/reprocess/*"]}});
+            lake()
+        }
+        DrainMachine => template.arn("DrainMachine"),
+        DrainExecutions => format!("{}:*", drain_executions(template)),
+        DrainChildren => format!("{}/*", drain_executions(template)),
+        ImportedTables => imported_tables(template),
+        Imports => format!("{}/import/*", imported_tables(template)),
+        DynamoDbLogs => format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws-dynamodb/*"),
     };
     Grant {
         action: action.to_owned(),
@@ -262,40 +395,26 @@ fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
     }
 }
 
-/// Everything that a role's own policies allow.
-pub fn grants(role: &Value) -> BTreeSet<Grant> {
-    let mut grants = BTreeSet::new();
-    for policy in list(&role["Policies"]) {
-        for statement in list(&policy["PolicyDocument"]["Statement"]) {
-            assert_eq!(statement["Effect"], "Allow", "{statement}");
-            for name in ["NotAction", "NotResource"] {
-                assert!(statement.get(name).is_none(), "{statement}");
-            }
-            for action in list(&statement["Action"]) {
-                for resource in list(&statement["Resource"]) {
-                    grants.insert(Grant {
-                        action: text(action).to_owned(),
-                        resource: text(resource).to_owned(),
-                        condition: statement["Condition"].to_string(),
-                    });
-                }
-            }
-        }
-    }
-    grants
+fn table(name: &str) -> String {
+    format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
 }
 
-/// The entries of a list, or the one entry that stands for itself.
-pub fn list(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Null => Vec::new(),
-        Value::Array(entries) => entries.iter().collect(),
-        single => vec![single],
+fn reprocess_table(template: &Template) -> String {
+    match template.reference("ReprocessTable").as_str() {
+        "" => template.arn("TargetTable"),
+        name => table(name),
     }
 }
 
-pub fn text(value: &Value) -> &str {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("a text was expected: {value}"))
+fn imported_tables(template: &Template) -> String {
+    match template.reference("ImportTables").as_str() {
+        "" => table("stack-*"),
+        pattern => table(pattern),
+    }
+}
+
+/// The beginning of the ARN of every execution of the drain.
+fn drain_executions(template: &Template) -> String {
+    let machine = template.arn("DrainMachine");
+    machine.replace(":stateMachine:", ":execution:")
 }
