@@ -4,9 +4,13 @@ mod advice;
 pub mod change_log;
 pub mod commands;
 pub mod generate;
+pub mod import;
 pub mod ingest;
+pub mod merge;
 mod output;
 mod pacer;
+pub mod plan;
+pub mod preflight;
 pub mod replay;
 pub mod touch;
 pub mod verify_changes;
@@ -48,9 +52,13 @@ Examples:
 enum Command {
     Generate(commands::generate::GenerateArgs),
     Ingest(commands::ingest::IngestArgs),
+    Merge(commands::merge::MergeArgs),
     Verify(commands::verify::VerifyArgs),
+    Redrive(commands::redrive::RedriveArgs),
     Replay(commands::replay::ReplayArgs),
     Touch(commands::touch::TouchArgs),
+    Plan(commands::plan::PlanArgs),
+    Import(commands::import::ImportArgs),
 }
 
 impl Cli {
@@ -68,12 +76,28 @@ impl Cli {
                 commands::ingest::run(args, surroundings).map_err(Box::new)?;
                 Ok(())
             }
+            Command::Merge(args) => {
+                commands::merge::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Redrive(args) => {
+                commands::redrive::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
             Command::Replay(args) => {
                 commands::replay::run(args, surroundings).map_err(Box::new)?;
                 Ok(())
             }
             Command::Touch(args) => {
                 commands::touch::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Plan(args) => {
+                commands::plan::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Import(args) => {
+                commands::import::run(args, surroundings).map_err(Box::new)?;
                 Ok(())
             }
         }
@@ -89,15 +113,27 @@ pub enum Error {
     /// `transload ingest` failed.
     #[error(transparent)]
     Ingest(#[from] Box<commands::ingest::IngestError>),
+    /// `transload merge` failed.
+    #[error(transparent)]
+    Merge(#[from] Box<commands::merge::MergeCommandError>),
     /// `transload verify` failed, or found something.
     #[error(transparent)]
     Verify(#[from] Box<commands::verify::VerifyCommandError>),
+    /// `transload redrive` failed.
+    #[error(transparent)]
+    Redrive(#[from] Box<commands::redrive::RedriveCommandError>),
     /// `transload replay` failed.
     #[error(transparent)]
     Replay(#[from] Box<commands::replay::ReplayCommandError>),
     /// `transload touch` failed.
     #[error(transparent)]
     Touch(#[from] Box<commands::touch::TouchCommandError>),
+    /// `transload plan` failed.
+    #[error(transparent)]
+    Plan(#[from] Box<commands::plan::PlanError>),
+    /// `transload import` failed, or would have.
+    #[error(transparent)]
+    Import(#[from] Box<commands::import::ImportCommandError>),
 }
 
 impl Error {
@@ -107,9 +143,19 @@ impl Error {
             Self::Generate(error) if error.is_usage() => 2,
             Self::Verify(error) => error.exit_code(),
             Self::Ingest(error) if error.is_usage() => 2,
+            Self::Merge(error) if error.is_usage() => 2,
+            Self::Redrive(error) if error.is_usage() => 2,
             Self::Replay(error) if error.is_usage() => 2,
             Self::Touch(error) if error.is_usage() => 2,
-            Self::Generate(_) | Self::Ingest(_) | Self::Replay(_) | Self::Touch(_) => 1,
+            Self::Plan(error) if error.is_usage() => 2,
+            Self::Import(error) => error.exit_code(),
+            Self::Generate(_)
+            | Self::Ingest(_)
+            | Self::Merge(_)
+            | Self::Redrive(_)
+            | Self::Replay(_)
+            | Self::Touch(_)
+            | Self::Plan(_) => 1,
         }
     }
 }

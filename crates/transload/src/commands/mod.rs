@@ -2,8 +2,13 @@
 
 mod endpoint;
 pub mod generate;
+pub mod import;
 pub mod ingest;
+pub mod merge;
 mod paced_bar;
+pub mod plan;
+mod preflight_bar;
+pub mod redrive;
 pub mod replay;
 pub mod touch;
 pub mod verify;
