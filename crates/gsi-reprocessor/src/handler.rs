@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lambda_support::{Failure, FailureKind, error_chain, peak_memory_bytes};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use records::TableShape;
 use serde_json::Value;
 use storage::{Clock, ItemStore, Ledger, ObjectStore, TableStore, Timestamp};
@@ -182,6 +184,9 @@ where
         table,
         lane,
         run: lease.as_ref().map_or(0, |lease| lease.run),
+        retry_until: times.take_until,
+        jitter: RefCell::new(ChaCha8Rng::seed_from_u64(invocation.random)),
+        throttled: Cell::new(0),
         counts: Cell::new(Counts::default()),
         trouble: RefCell::new(None),
         troubled: Cell::new(0),
@@ -200,6 +205,13 @@ where
     };
     let (ran, failure) = run(&work, &lease, request.output, request.limit, times).await;
     let row = lease.leave(ran.counts, ran.ended == Ended::Empty).await;
+    if work.throttled.get() > 0 {
+        warn!(
+            lane = lane.number,
+            marks_throttled = work.throttled.get(),
+            "the table or its index throttles: the run waited"
+        );
+    }
     if let Some(error) = failure {
         warn!(
             lane = lane.number,

@@ -1,9 +1,12 @@
 //! One item: read, processed, stored, marked.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_support::error_chain;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use records::{Item, Number, TableShape, Value, write_item_dynamodb_json};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +23,10 @@ use crate::object::{Stored, store};
 use crate::process::{Process, ProcessError};
 use crate::report::Counts;
 
+/// The bounds of the waits after a mark was throttled: each wait is a random share (full jitter) of a bound that doubles from
+/// the first to the second.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
 /// What all items of a run share.
 pub struct Work<'a, O, T, C, P> {
     pub objects: &'a O,
@@ -31,6 +38,12 @@ pub struct Work<'a, O, T, C, P> {
     pub lane: &'a Lane,
     /// The number of the run.
     pub run: u64,
+    /// Until when a throttled mark is tried again.
+    pub retry_until: Timestamp,
+    /// Spreads those tries.
+    pub jitter: RefCell<ChaCha8Rng>,
+    /// How often a mark was throttled, after the SDK's own tries.
+    pub throttled: Cell<u64>,
     /// What has become of the items so far, but for those that are under way.
     pub counts: Cell<Counts>,
     /// The first failure of a service.
@@ -257,6 +270,9 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
         }
     }
 
+    /// Writes the item, if the condition holds. While the table or its index throttles, this waits and tries again, with its place
+    /// among the calls under way: so a run comes down to the pace of a hot partition, and what is processed and stored is not
+    /// done again for want of a mark. Every other failure is left to the next run.
     async fn update(
         &self,
         pending: &Pending,
@@ -269,7 +285,20 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             set,
             remove,
         };
-        self.tables.write_if(self.table, &write, condition).await
+        let (mut bound, longest) = BACK_OFF;
+        loop {
+            match self.tables.write_if(self.table, &write, condition).await {
+                Err(error)
+                    if error.kind() == ErrorKind::Throttled && self.now() < self.retry_until =>
+                {
+                    self.throttled.set(self.throttled.get() + 1);
+                }
+                answer => return answer,
+            }
+            let wait = (self.jitter.borrow_mut()).random_range(Duration::ZERO..=bound);
+            bound = bound.saturating_mul(2).min(longest);
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The condition that the item is what was processed; nothing if it cannot be said.

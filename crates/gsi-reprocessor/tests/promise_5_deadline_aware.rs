@@ -12,8 +12,9 @@ use lambda_support::FailureKind;
 use records::{Item, Value};
 use serde_json::{Value as Json, json};
 use simulation::{LAKE, Setting, TABLE, key, shape};
+use storage::failing::{Failing, Fault, FaultPlan};
 use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables};
-use storage::{Clock, TestClock};
+use storage::{Clock, ErrorKind, TestClock};
 
 /// Takes as long as it is told to.
 struct Slow(Duration);
@@ -150,6 +151,44 @@ async fn a_lane_that_another_run_has_is_left_alone_until_its_lease_ends() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let free = run(&function, json!({"count_left": false}), 60, 2).await;
     assert_eq!(free.counts.taken, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_mark_waits_and_nothing_is_read_or_stored_twice() {
+    for output in [Output::Objects, Output::Bundles] {
+        let inner = function(output, 1, 20, 0);
+        let plan = FaultPlan::seeded(1);
+        for nth in 1..=60 {
+            plan.inject("UpdateItem", nth, Fault::Fail(ErrorKind::Throttled));
+        }
+        let throttled = Dependencies {
+            objects: Failing::new(inner.objects.clone(), plan.clone()),
+            tables: Failing::new(inner.tables.clone(), plan.clone()),
+            ledger: inner.ledger.clone(),
+            clock: inner.clock,
+            process: Slow(Duration::ZERO),
+            config: inner.config.clone(),
+        };
+        let deadline = inner.clock.now().plus(Duration::from_secs(900));
+        let report = handle(
+            &json!({}),
+            Invocation {
+                deadline,
+                random: 1,
+            },
+            &throttled,
+        )
+        .await
+        .expect("throttling is no failure");
+        assert_eq!((report.counts.done, report.counts.unfinished), (20, 0));
+        assert_eq!(plan.count("UpdateItem"), 80);
+        assert_eq!(plan.count("GetItem"), 20);
+        let puts = match output {
+            Output::Objects => 20,
+            Output::Bundles => 1,
+        };
+        assert_eq!(plan.count("PutObject"), puts);
+    }
 }
 
 #[tokio::test(start_paused = true)]
