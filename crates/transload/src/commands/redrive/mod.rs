@@ -1,6 +1,8 @@
 //! `transload redrive`: items that were set aside become pending again.
 
 mod bar;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
