@@ -6,6 +6,7 @@ pub mod endpoint;
 pub mod ingest;
 pub mod process;
 pub mod report;
+pub mod reprocess;
 pub mod rows;
 pub mod stream;
 pub mod turns;

@@ -34,7 +34,7 @@ pub struct EndpointCommand {
     pub program: PathBuf,
     /// What it gives the subject to do.
     pub work: Work,
-    /// How long BatchWriteItem takes to answer, in milliseconds.
+    /// How long calls take that take any time ([`crate::endpoint::Settings::delay`]), in milliseconds.
     pub delay_ms: u64,
     /// Percentage of the items that are handed back.
     pub hand_back_percent: u8,
@@ -182,14 +182,15 @@ fn start_endpoint(
     endpoint: &EndpointCommand,
     events: Sender<Event>,
 ) -> Result<(Process, ChildStdin), RunError> {
-    let (option, file) = match &endpoint.work {
-        Work::Object(file) => ("--object", file),
-        Work::Batches(file) => ("--batches", file),
+    let (option, value) = match &endpoint.work {
+        Work::Object(file) => ("--object", file.clone().into_os_string()),
+        Work::Batches(file) => ("--batches", file.clone().into_os_string()),
+        Work::Pending(items) => ("--pending", items.to_string().into()),
     };
     let mut command = Command::new(&endpoint.program);
     command
         .arg(option)
-        .arg(file)
+        .arg(value)
         .args(["--delay-ms", &endpoint.delay_ms.to_string()])
         .args([
             "--hand-back-percent",

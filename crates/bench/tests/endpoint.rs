@@ -1,102 +1,31 @@
-//! The endpoint over the wire, spoken to in bytes so that also what no client would send can be sent.
+//! The endpoint over the wire.
 
 #![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
+
+mod support;
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use bench::digest::Digest;
-use bench::endpoint::{Endpoint, Observer, Settings, Work};
+use bench::endpoint::Work;
 use bench::stream::batches;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use support::Server;
 
 const CONTENTS: &str = "account,offer_id\n1,2\n";
 
-struct Server {
-    address: String,
-    observer: Observer,
-    _object: TempPath,
-}
-
-struct Answered {
-    head: String,
-    body: String,
-}
-
-impl Answered {
-    fn status(&self) -> &str {
-        &self.head[9..12]
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-impl Server {
-    async fn start(handed_back_percent: u8) -> Self {
-        let object = NamedTempFile::new().unwrap().into_temp_path();
-        std::fs::write(&object, CONTENTS).unwrap();
-        let work = Work::Object(object.to_path_buf());
-        Self::start_with(work, handed_back_percent, object).await
-    }
-
-    async fn start_with(work: Work, handed_back_percent: u8, object: TempPath) -> Self {
-        let settings = Settings {
-            work,
-            delay: Duration::ZERO,
-            handed_back_percent,
-            deadline_ms: 1_234,
-        };
-        let endpoint = Endpoint::bind(settings).await.unwrap();
-        let server = Self {
-            address: endpoint.address().unwrap().to_string(),
-            observer: endpoint.observer(),
-            _object: object,
-        };
-        tokio::spawn(endpoint.serve());
-        server
-    }
-
-    /// Sends one request whose content-length is `length`, which may lie.
-    async fn send_with_length(
-        &self,
-        line: &str,
-        headers: &str,
-        body: &[u8],
-        length: usize,
-    ) -> Answered {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        let request = format!(
-            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-        );
-        let request = [request.as_bytes(), body].concat();
-        stream.write_all(&request).await.unwrap();
-        let mut answer = Vec::new();
-        // With a length that lies, the connection may be reset after its answer.
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        Answered {
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
-    }
-
-    async fn send(&self, line: &str, headers: &str, body: &str) -> Answered {
-        self.send_with_length(line, headers, body.as_bytes(), body.len())
-            .await
-    }
-
-    async fn dynamodb(&self, operation: &str, body: &Value) -> Answered {
-        let target = format!("x-amz-target: DynamoDB_20120810.{operation}\r\n");
-        self.send("POST /", &target, &body.to_string()).await
-    }
+/// An endpoint with a small object, which has to stay there as long as it is read.
+async fn start(handed_back_percent: u8) -> (Server, TempPath) {
+    let object = NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&object, CONTENTS).unwrap();
+    let work = Work::Object(object.to_path_buf());
+    let server = Server::start_with(work, handed_back_percent, Duration::ZERO).await;
+    (server, object)
 }
 
 fn batch(ids: impl IntoIterator<Item = u32>) -> Value {
@@ -109,7 +38,7 @@ fn batch(ids: impl IntoIterator<Item = u32>) -> Value {
 
 #[tokio::test]
 async fn items_are_counted() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let answer = server.dynamodb("BatchWriteItem", &batch(0..25)).await;
     assert_eq!(
         (answer.status(), answer.json()),
@@ -125,7 +54,7 @@ async fn items_are_counted() {
 
 #[tokio::test]
 async fn a_batch_that_brings_no_items_is_refused() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let twice = batch([1, 1]);
     let other_table = json!({"RequestItems": {"other": []}});
     for body in [json!({}), batch([]), batch(0..26), twice, other_table] {
@@ -153,7 +82,7 @@ async fn a_batch_that_brings_no_items_is_refused() {
 
 #[tokio::test]
 async fn a_share_of_the_items_is_handed_back_whole_and_not_counted() {
-    let server = Server::start(40).await;
+    let (server, _object) = start(40).await;
     let answer = server.dynamodb("BatchWriteItem", &batch(0..10)).await;
     let handed_back = answer.json()["UnprocessedItems"]["offers"].clone();
     assert_eq!(handed_back, batch([2, 4, 7, 9])["RequestItems"]["offers"]);
@@ -163,7 +92,7 @@ async fn a_share_of_the_items_is_handed_back_whole_and_not_counted() {
 
 #[tokio::test]
 async fn a_batch_of_which_nothing_is_written_is_an_error() {
-    let server = Server::start(50).await;
+    let (server, _object) = start(50).await;
     assert_eq!(
         server
             .dynamodb("BatchWriteItem", &batch([1]))
@@ -185,7 +114,7 @@ async fn a_batch_of_which_nothing_is_written_is_an_error() {
 
 #[tokio::test]
 async fn the_object_is_read_whole_in_ranges_and_in_its_version_only() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let whole = server
         .send("GET /inbox/offers.csv?x-id=GetObject", "", "")
         .await;
@@ -215,7 +144,7 @@ async fn the_object_is_read_whole_in_ranges_and_in_its_version_only() {
 
 #[tokio::test]
 async fn finished_uploads_are_counted_with_their_lines() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     server
         .send("PUT /lake/json-copy/a/part-00000.jsonl", "", "{}\n{}\n")
         .await;
@@ -282,7 +211,7 @@ async fn finished_uploads_are_counted_with_their_lines() {
 
 #[tokio::test]
 async fn the_ledger_keeps_rows_and_honours_their_revision() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let row = |revision: u32, open: &str| json!({"job": {"S": "j"}, "part": {"S": "object"}, "revision": {"N": revision.to_string()}, "open": {"S": open}});
     let first = json!({"TableName": "ledger", "Item": row(1, "ingest"), "ConditionExpression": "attribute_not_exists(job)"});
     let next = |before: &str| {
@@ -329,7 +258,7 @@ async fn the_ledger_keeps_rows_and_honours_their_revision() {
 
 #[tokio::test]
 async fn the_function_gets_one_event_and_is_idle_when_it_asks_again() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let next = "GET /2018-06-01/runtime/invocation/next";
     let event = server.send(next, "", "").await;
     assert!(
@@ -364,7 +293,8 @@ async fn the_function_gets_one_event_and_is_idle_when_it_asks_again() {
 async fn each_batch_is_an_event_and_then_the_function_is_idle() {
     let file = NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&file, "00000011\n{\"a\":1}\n{}\n00000003\n{}\n").unwrap();
-    let server = Server::start_with(Work::Batches(file.to_path_buf()), 0, file).await;
+    let work = Work::Batches(file.to_path_buf());
+    let server = Server::start_with(work, 0, Duration::ZERO).await;
     let next = "GET /2018-06-01/runtime/invocation/next";
     for (number, expected) in [
         (1, r#"{"Records":[{"a":1},{}]}"#),
@@ -385,7 +315,7 @@ async fn each_batch_is_an_event_and_then_the_function_is_idle() {
 
 #[tokio::test]
 async fn the_records_of_new_objects_of_a_log_are_counted() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let mut expected = Digest::default();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     for record in ["{\"a\":1}", "{}"] {
@@ -408,7 +338,7 @@ async fn the_records_of_new_objects_of_a_log_are_counted() {
 
 #[tokio::test]
 async fn messages_are_counted_and_unknown_operations_refused() {
-    let server = Server::start(0).await;
+    let (server, _object) = start(0).await;
     let send = "x-amz-target: AmazonSQS.SendMessage\r\n";
     assert_eq!(server.send("POST /", send, "{}").await.status(), "200");
     assert_eq!(

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bench::endpoint::{TABLE, Work};
 use bench::process::{DoneWhen, EndpointCommand, Run, RunError, run};
 use bench::report::Figure;
+use bench::reprocess;
 use bench::rows::digest_of_file;
 use bench::stream::{Extent, Places, Subject, measure};
 use bench::turns::BenchError;
@@ -205,4 +206,64 @@ fn a_subject_of_the_stream_that_does_not_do_its_work_is_an_error() {
     }
     let missing = stream(Subject::Transload, "/nowhere/bootstrap").unwrap_err();
     assert!(matches!(missing, BenchError::Missing(_)), "{missing}");
+}
+
+/// The bench `reprocess` with a few items and one subject, the program `program`.
+fn reprocess(subject: reprocess::Subject, program: &str) -> Result<Vec<Figure>, BenchError> {
+    let folder = TempDir::new().unwrap();
+    let places = reprocess::Places {
+        bootstrap: program.into(),
+        endpoint: env!("CARGO_BIN_EXE_bench-endpoint").into(),
+        floor: program.into(),
+        python: program.into(),
+        peers: folder.path().into(),
+        work: folder.path().into(),
+    };
+    let extent = reprocess::Extent {
+        items: 1_100,
+        peer_items: 110,
+        repeats: 1,
+        only: vec![subject],
+    };
+    reprocess::measure(&extent, &places, now, &|_| {})
+}
+
+#[test]
+fn the_floor_of_reprocessing_does_all_of_the_work() {
+    let program = env!("CARGO_BIN_EXE_bench-reprocess-floor");
+    let figures = reprocess(reprocess::Subject::Floor, program).unwrap();
+    let value = |case: &str, metric: &str| {
+        let mut figures = figures.iter();
+        let found = figures.find(|figure| figure.case == case && figure.metric == metric);
+        found.unwrap().value
+    };
+    assert_eq!(figures.len(), 8);
+    assert_eq!(value("objects", "calculated_wall_seconds"), 0.516);
+    assert_eq!(value("bundles", "calculated_wall_seconds"), 0.344);
+    for case in ["objects", "bundles"] {
+        assert!(value(case, "wall_seconds") > value(case, "calculated_wall_seconds"));
+        assert!(value(case, "cpu_seconds") > 0.0 && value(case, "peak_rss_mb") > 1.0);
+    }
+}
+
+#[test]
+fn a_subject_that_reprocesses_nothing_is_an_error() {
+    let (ours, python) = (
+        reprocess::Subject::Transload,
+        reprocess::Subject::PythonSequential,
+    );
+    for (subject, program, expected) in [
+        (
+            reprocess::Subject::Floor,
+            "/bin/true",
+            "0 items are marked of 1100",
+        ),
+        // Without any items there is nothing to do.
+        (python, "/bin/true", "0 items are marked of 110,"),
+        (ours, "/bin/true", "the subject ended with exit status: 0"),
+    ] {
+        let error = reprocess(subject, program).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with(expected), "{cause}");
+    }
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::pending;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bench::endpoint::{Endpoint, Settings, Work};
 use bench::process::Said;
@@ -20,7 +20,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(3600);
 struct Arguments {
     #[command(flatten)]
     work: WorkArguments,
-    /// How long BatchWriteItem takes to answer, in milliseconds
+    /// How long BatchWriteItem takes to answer, in milliseconds; with pending items, how long every call does
     #[arg(long, default_value = "0")]
     delay_ms: u64,
     /// Percentage of the items that are handed back as unprocessed
@@ -37,13 +37,17 @@ struct WorkArguments {
     /// The file of batches, of which each is an event
     #[arg(long)]
     batches: Option<PathBuf>,
+    /// How many items of the table are pending
+    #[arg(long)]
+    pending: Option<u64>,
 }
 
 impl WorkArguments {
     fn work(self) -> Result<Work, &'static str> {
         let object = self.object.map(Work::Object);
         let work = object.or(self.batches.map(Work::Batches));
-        work.ok_or("expected --object or --batches")
+        let work = work.or(self.pending.map(Work::Pending));
+        work.ok_or("expected --object, --batches or --pending")
     }
 }
 
@@ -55,6 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         delay: Duration::from_millis(arguments.delay_ms),
         handed_back_percent: arguments.hand_back_percent,
         deadline_ms: deadline_ms()?,
+        now,
     })
     .await?;
     let observer = endpoint.observer();
@@ -77,6 +82,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn deadline_ms() -> Result<u64, Box<dyn Error>> {
     let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + TIME_LIMIT;
     Ok(u64::try_from(deadline.as_millis())?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a main may read the clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn say(said: &Said) -> io::Result<()> {

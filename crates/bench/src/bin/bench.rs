@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::report::{self, Figure, Goal};
-use bench::{ingest, stream};
+use bench::{ingest, reprocess, stream};
 use clap::{Parser, Subcommand};
+
+/// What gsi-reprocessor takes at most in one run.
+const MAX_ITEMS_OF_A_RUN: u64 = 5_000;
 
 /// Measure Transload against what else there is
 #[derive(Parser)]
@@ -23,6 +26,8 @@ enum Bench {
     Ingest(IngestArguments),
     /// Batches of a stream into a change log
     Stream(StreamArguments),
+    /// Pending items of a table into objects
+    Reprocess(ReprocessArguments),
 }
 
 #[derive(clap::Args)]
@@ -74,6 +79,18 @@ struct StreamArguments {
     bootstrap: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct ReprocessArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Measure only this subject (may be given again)
+    #[arg(long, value_name = "SUBJECT")]
+    only: Vec<reprocess::Subject>,
+    /// The release bootstrap of gsi-reprocessor
+    #[arg(long, default_value = "target/lambda/gsi-reprocessor/bootstrap")]
+    bootstrap: PathBuf,
+}
+
 impl CommonArguments {
     fn repeats(&self) -> u32 {
         if self.quick { 1 } else { 3 }
@@ -84,6 +101,7 @@ fn main() -> ExitCode {
     let measured = match Arguments::parse().bench {
         Bench::Ingest(arguments) => bench_ingest(arguments),
         Bench::Stream(arguments) => bench_stream(arguments),
+        Bench::Reprocess(arguments) => bench_reprocess(arguments),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,6 +151,30 @@ fn bench_stream(arguments: StreamArguments) -> Result<(), Box<dyn Error>> {
     };
     let figures = stream::measure(&extent, &places, now, &tell)?;
     print(common.json, &figures, &stream::goals(&figures))
+}
+
+fn bench_reprocess(arguments: ReprocessArguments) -> Result<(), Box<dyn Error>> {
+    let common = arguments.common;
+    let extent = reprocess::Extent {
+        items: MAX_ITEMS_OF_A_RUN,
+        peer_items: if common.quick {
+            500
+        } else {
+            MAX_ITEMS_OF_A_RUN
+        },
+        repeats: common.repeats(),
+        only: arguments.only,
+    };
+    let places = reprocess::Places {
+        bootstrap: arguments.bootstrap,
+        endpoint: beside("bench-endpoint")?,
+        floor: beside("bench-reprocess-floor")?,
+        python: common.python,
+        peers: common.peers,
+        work: common.work,
+    };
+    let figures = reprocess::measure(&extent, &places, now, &tell)?;
+    print(common.json, &figures, &reprocess::goals(&figures))
 }
 
 /// A program that comes out of the same build as this one.

@@ -73,10 +73,10 @@ async fn next_event(shared: &Shared) -> Answer {
 
 /// The next event, if there is one.
 fn event(object: Option<&StoredObject>, state: &mut State) -> io::Result<Option<Vec<u8>>> {
+    let is_first = state.events_given == 0;
     let event = match (object, &mut state.batches) {
-        (Some(object), _) if state.events_given == 0 => {
-            Some(notification(object).to_string().into_bytes())
-        }
+        (Some(object), _) if is_first => Some(notification(object).to_string().into_bytes()),
+        (None, None) if is_first => Some(scheduled().to_string().into_bytes()),
         (None, Some(file)) => {
             let mut lines = Vec::new();
             read_batch(file, &mut lines)?.then(|| batches::event(&lines))
@@ -85,6 +85,22 @@ fn event(object: Option<&StoredObject>, state: &mut State) -> io::Result<Option<
     };
     state.events_given += u64::from(event.is_some());
     Ok(event)
+}
+
+/// What a schedule sends.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
+fn scheduled() -> Value {
+    json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": "000000000000",
+        "time": "2026-01-09T12:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:scheduler:us-east-1:000000000000:schedule/default/reprocess"],
+        "detail": "{}",
+    })
 }
 
 /// The notification that S3 sends for the object.

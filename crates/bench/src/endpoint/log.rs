@@ -48,7 +48,7 @@ where
     Ok(Answer::empty().header("etag", "\"0\""))
 }
 
-fn inflated(object: &[u8]) -> io::Result<String> {
+pub(super) fn inflated(object: &[u8]) -> io::Result<String> {
     let mut lines = String::new();
     MultiGzDecoder::new(object).read_to_string(&mut lines)?;
     Ok(lines)

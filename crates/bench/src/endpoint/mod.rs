@@ -5,15 +5,17 @@ mod answer;
 mod dynamodb;
 mod invocation;
 mod log;
+mod outputs;
+mod pace;
 mod s3;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
@@ -27,6 +29,7 @@ use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use answer::{Answer, AnswerBody};
+use pace::Pace;
 
 /// The table that items go into. Its keys are the strings `account` and `offer_id`.
 pub const TABLE: &str = "offers";
@@ -36,7 +39,8 @@ pub const LEDGER_TABLE: &str = "ledger";
 pub const INBOX_BUCKET: &str = "inbox";
 /// Key of that object.
 pub const OBJECT_KEY: &str = "offers.csv";
-/// A bucket that takes everything and keeps nothing but the names of a change log's objects.
+/// A bucket that takes everything and keeps nothing but the names of a change log's objects, and the objects made of pending
+/// items.
 pub const LAKE_BUCKET: &str = "lake";
 
 /// What there is to do for the one process.
@@ -46,6 +50,8 @@ pub enum Work {
     Object(PathBuf),
     /// A file of [`crate::stream::batches`], of which each batch is an event.
     Batches(PathBuf),
+    /// So many pending items in the table ([`crate::reprocess::items`]), and one event of a schedule.
+    Pending(u64),
 }
 
 /// What the endpoint is to do.
@@ -53,12 +59,14 @@ pub enum Work {
 pub struct Settings {
     /// What it gives to the function.
     pub work: Work,
-    /// How long BatchWriteItem takes to answer.
+    /// How long BatchWriteItem takes to answer; with pending items, how long every call does but those of a function's runtime.
     pub delay: Duration,
     /// Percentage of the items that are handed back as unprocessed; below 100.
     pub handed_back_percent: u8,
     /// Deadline of every invocation, in milliseconds since 1970.
     pub deadline_ms: u64,
+    /// The clock by which calls take their time.
+    pub now: fn() -> Instant,
 }
 
 /// What the endpoint got.
@@ -78,6 +86,8 @@ pub struct Counts {
     pub backup_lines: u64,
     /// Records in new objects of a change log, under `changes/` in the lake.
     pub log_records: Digest,
+    /// What became of pending items.
+    pub reprocessed: Reprocessed,
     /// Rows written to the ledger.
     pub ledger_writes: u64,
     /// Messages sent to a queue.
@@ -88,6 +98,25 @@ pub struct Counts {
     pub last_refusal: Option<String>,
     /// What the function answered to each event, or said when it failed.
     pub function_answers: Vec<Value>,
+}
+
+/// What became of pending items.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reprocessed {
+    /// Items as conditional updates left them that took them out of the index's partition of pending items.
+    pub marked: Digest,
+    /// How many of these were marked before S3 had answered that there is an object with what was made of them.
+    pub marked_without_output: u64,
+    /// Updates that did anything else.
+    pub other_updates: u64,
+    /// What was made of items, in whatever object, each time that it came.
+    pub outputs: Digest,
+    /// The objects that it came in.
+    pub objects: u64,
+    /// Calls by operation.
+    pub calls: BTreeMap<String, u64>,
+    /// The most calls that were under way at once.
+    pub most_at_once: u64,
 }
 
 impl Counts {
@@ -119,6 +148,7 @@ pub struct Observer(Arc<Shared>);
 struct Shared {
     settings: Settings,
     object: Option<s3::StoredObject>,
+    timer: Option<pace::Timer>,
     state: Mutex<State>,
     function_is_idle: Notify,
 }
@@ -131,6 +161,9 @@ struct State {
     uploads: s3::Uploads,
     log_keys: HashSet<String>,
     batches: Option<File>,
+    pending: Option<dynamodb::PendingItems>,
+    outputs: outputs::Outputs,
+    calls_at_once: u64,
     events_given: u64,
 }
 
@@ -140,18 +173,21 @@ impl Endpoint {
     /// # Errors
     /// If there is no port, or the file to work on cannot be read.
     pub async fn bind(settings: Settings) -> io::Result<Self> {
-        let (object, batches) = match &settings.work {
-            Work::Object(file) => (Some(s3::StoredObject::of_file(file)?), None),
-            Work::Batches(file) => (None, Some(File::open(file)?)),
-        };
+        let (mut object, mut state) = (None, State::default());
+        match &settings.work {
+            Work::Object(file) => object = Some(s3::StoredObject::of_file(file)?),
+            Work::Batches(file) => state.batches = Some(File::open(file)?),
+            Work::Pending(items) => state.pending = Some(dynamodb::PendingItems::new(*items)),
+        }
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let shared = Shared {
+            timer: state
+                .pending
+                .is_some()
+                .then(|| pace::Timer::start(settings.delay, settings.now)),
             settings,
             object,
-            state: Mutex::new(State {
-                batches,
-                ..State::default()
-            }),
+            state: Mutex::new(state),
             function_is_idle: Notify::new(),
         };
         Ok(Self {
@@ -229,6 +265,8 @@ where
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
         .map(str::to_owned);
+    let path = request.uri().path().to_owned();
+    let pace = Pace::begin(target.as_deref(), request.method(), &path, shared);
     let answer = match &target {
         Some(target) => {
             let body = request.into_body().collect().await?.to_bytes();
@@ -239,6 +277,12 @@ where
         }
         None => s3::answer(request, shared).await?,
     };
+    if let Some(pace) = pace {
+        pace.end().await;
+    }
+    if answer.refusal().is_none() {
+        outputs::answered(&path, shared);
+    }
     if let Some(refusal) = answer.refusal() {
         let mut state = shared.state();
         state.counts.refused += 1;

@@ -11,7 +11,8 @@ use hyper::header::{HeaderMap, IF_MATCH, RANGE};
 use hyper::{Method, Request, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log};
+use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log, outputs};
+use crate::reprocess::items::PREFIX;
 
 const BACKUP_PREFIX: &str = "json-copy/";
 
@@ -70,11 +71,15 @@ where
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     match (head.method, bucket) {
         (Method::GET, INBOX_BUCKET | LAKE_BUCKET) if key.is_empty() => Ok(empty_list(bucket)),
+        (Method::GET, LAKE_BUCKET) if key.starts_with(PREFIX) => Ok(outputs::get(key, shared)),
         (method @ (Method::GET | Method::HEAD), INBOX_BUCKET | LAKE_BUCKET) => {
             Ok(read(&method, bucket, key, &head.uri, &head.headers, shared))
         }
         (Method::PUT, LAKE_BUCKET) if key.starts_with(log::PREFIX) => {
             log::put(key, &head.headers, body, shared).await
+        }
+        (Method::PUT, LAKE_BUCKET) if key.starts_with(PREFIX) => {
+            outputs::put(key, &head.headers, body, shared).await
         }
         (Method::PUT, LAKE_BUCKET) => put(key, &head.uri, &head.headers, body, shared).await,
         (Method::POST, LAKE_BUCKET) => {
@@ -199,15 +204,9 @@ async fn put<B>(
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    let is_chunked = text_header(headers, "x-amz-content-sha256")
-        .is_some_and(|digest| digest.starts_with("STREAMING-"));
     let uploaded = drain(body).await?;
-    if is_chunked {
-        return Ok(Answer::xml_error(
-            StatusCode::NOT_IMPLEMENTED,
-            "NotImplemented",
-            "this endpoint would count the frames of aws-chunked bodies as contents",
-        ));
+    if let Some(refusal) = refusal_of_frames(headers) {
+        return Ok(refusal);
     }
     let mut state = shared.state();
     let state = &mut *state;
@@ -219,6 +218,18 @@ where
         },
     }
     Ok(Answer::empty().header("etag", "\"0\""))
+}
+
+/// The refusal of a body in frames, if this is one.
+pub(super) fn refusal_of_frames(headers: &HeaderMap) -> Option<Answer> {
+    let digest = text_header(headers, "x-amz-content-sha256")?;
+    digest.starts_with("STREAMING-").then(|| {
+        Answer::xml_error(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            "this endpoint would count the frames of aws-chunked bodies as contents",
+        )
+    })
 }
 
 async fn drain<B>(mut body: B) -> Result<Uploaded, hyper::Error>
@@ -280,7 +291,7 @@ fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
         .find_map(|(found, value)| (found == name).then_some(value))
 }
 
-fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

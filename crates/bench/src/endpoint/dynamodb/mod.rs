@@ -1,6 +1,9 @@
-//! DynamoDB's JSON 1.0 protocol: a table that counts what is put into it, and a ledger that keeps its rows.
+//! DynamoDB's JSON 1.0 protocol: a table that counts what is put into it, or is full of pending items, and a ledger that keeps
+//! its rows.
 
 mod batch;
+mod expression;
+mod pending;
 
 use std::collections::HashMap;
 
@@ -10,6 +13,8 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::{LEDGER_TABLE, Shared, State, TABLE};
 use batch::PutRequest;
+
+pub(super) use pending::PendingItems;
 
 const MAX_BATCH_ITEMS: usize = 25;
 
@@ -42,6 +47,24 @@ impl Refusal {
         Self::new("ValidationException", message)
     }
 
+    fn unknown_operation() -> Self {
+        Self::new(
+            "UnknownOperationException",
+            "this endpoint does not play that operation",
+        )
+    }
+
+    /// A condition did not hold for the row, where there is one.
+    fn failed_condition(row: Option<Map<String, Value>>) -> Self {
+        Self {
+            item: row,
+            ..Self::new(
+                "ConditionalCheckFailedException",
+                "The conditional request failed",
+            )
+        }
+    }
+
     fn no_table() -> Self {
         Self::new("ResourceNotFoundException", "there is no such table")
     }
@@ -66,15 +89,17 @@ pub(super) async fn call(operation: &str, body: &[u8], shared: &Shared) -> Answe
 }
 
 fn one_row(operation: &str, call: Value, state: &mut State) -> Result<Value, Refusal> {
+    if let Some(pending) = &mut state.pending
+        && call["TableName"] == TABLE
+    {
+        return pending.call(operation, &call, &mut state.counts.reprocessed);
+    }
     match operation {
         "DescribeTable" => describe(&call),
         "GetItem" => get_item(&call, &state.ledger),
         "PutItem" => put_item(call, state),
         "Query" => query(&call, &state.ledger),
-        _ => Err(Refusal::new(
-            "UnknownOperationException",
-            "this endpoint does not play that operation",
-        )),
+        _ => Err(Refusal::unknown_operation()),
     }
 }
 
@@ -174,13 +199,7 @@ fn put_item(mut call: Value, state: &mut State) -> Result<Value, Refusal> {
     let key = ledger_key(&call, &call["Item"])?;
     let before = state.ledger.get(&key);
     if !condition_holds(&call, before)? {
-        return Err(Refusal {
-            item: before.cloned(),
-            ..Refusal::new(
-                "ConditionalCheckFailedException",
-                "The conditional request failed",
-            )
-        });
+        return Err(Refusal::failed_condition(before.cloned()));
     }
     let Value::Object(row) = call["Item"].take() else {
         return Err(Refusal::invalid("the call has no item"));
