@@ -75,6 +75,11 @@ impl Bundle {
         self.items.push(pending);
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Whether the bundle is to be sealed.
     pub fn is_full(&self) -> bool {
         self.items.len() >= MAX_BUNDLE_ITEMS || self.bytes >= MAX_BUNDLE_BYTES

@@ -3,14 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
 use records::Item;
 use storage::{
     Clock, ErrorKind, IndexPage, IndexSelect, ItemStore, Ledger, ObjectStore, StorageError,
     Timestamp,
 };
-use tokio::sync::mpsc;
-use tokio::{join, select};
+use tokio::select;
 
 use crate::bundle::{Bundle, SealedBundle};
 use crate::config::{Config, Output};
@@ -21,8 +22,8 @@ use crate::work::{Halt, Pending, Work};
 
 /// Keys of one page of the index at most; the largest keys make 3 MB of them.
 const PAGE_KEYS: u64 = 1_000;
-/// Bundles that wait to be stored while one is marked and the next one is gathered.
-const BUNDLES_WAITING: usize = 1;
+/// Bundles that are being stored while the next one is gathered.
+const BUNDLES_STORED: usize = 2;
 /// Pages that counting what is left may read: some 200,000 items, for a few hundredths of a cent.
 const COUNTED_PAGES: u32 = 20;
 /// So many failures of services, and no item that went through, end a run: the service is down.
@@ -137,6 +138,13 @@ struct Taking<'a, 'w, O, T, C, P, L> {
     unreadable: RefCell<Option<StorageError>>,
 }
 
+/// What came of one of the calls for bundles.
+enum Step {
+    Read(Result<(Pending, Vec<u8>), Halt>),
+    Stored(Vec<Pending>),
+    Marked(Result<(), Halt>),
+}
+
 /// Where in the index the taking is.
 #[derive(Default)]
 struct Place {
@@ -164,63 +172,56 @@ where
             .await;
     }
 
-    /// Reading goes on while results are stored and marked: each has half of the calls that may be under way.
+    /// Reading, storing and marking share the calls that may be under way. Marks go first, and no more than two bundles are
+    /// stored at a time: so what waits in memory is bounded.
     async fn to_bundles(&self) {
-        let (sender, receiver) = mpsc::channel::<SealedBundle>(BUNDLES_WAITING);
-        let reading = async {
-            let mut bundles = Box::pin(self.bundles());
-            while let Some(bundle) = bundles.next().await {
-                match bundle.seal(self.work.lane, self.work.table) {
-                    Ok(None) => {}
-                    Ok(Some(sealed)) => {
-                        let sent = sender.send(sealed).await;
-                        sent.expect("the bundles are received until there are no more");
-                    }
-                    Err(error) => self
-                        .work
-                        .count(Err(unsealed(self.work.config, error).into())),
-                }
+        let mut keys = Box::pin(self.keys());
+        let mut under_way: FuturesUnordered<LocalBoxFuture<'_, Step>> = FuturesUnordered::new();
+        let mut bundle = Bundle::default();
+        let mut to_mark: VecDeque<Pending> = VecDeque::new();
+        let (mut reading, mut storing, mut is_last) = (0_usize, 0_usize, false);
+        loop {
+            let is_complete = is_last && reading == 0;
+            if bundle.is_full() || (is_complete && !bundle.is_empty()) {
+                let sealed = std::mem::take(&mut bundle);
+                storing += 1;
+                under_way.push(self.store(sealed).map(Step::Stored).boxed_local());
             }
-            drop(sender);
-        };
-        let storing = stream::unfold(receiver, async |mut receiver| {
-            let sealed = receiver.recv().await?;
-            Some((self.store(sealed).await, receiver))
-        })
-        .flat_map(stream::iter)
-        .map(async |pending| self.work.mark_done(&pending).await)
-        .buffer_unordered(self.half())
-        .for_each(async |outcome| self.work.count(outcome));
-        join!(reading, storing);
-    }
-
-    fn half(&self) -> usize {
-        self.work.config.concurrency.div_ceil(2)
-    }
-
-    /// Bundles in the order of the index.
-    fn bundles(&self) -> impl Stream<Item = Bundle> {
-        let ready = self
-            .keys()
-            .map(|key| self.prepare(key))
-            .buffered(self.half());
-        stream::unfold(Box::pin(ready), async |mut ready| {
-            let mut bundle = Bundle::default();
-            let mut is_empty = true;
-            while let Some(prepared) = ready.next().await {
-                match prepared {
-                    Ok((pending, output)) => {
-                        bundle.add(self.work.run, pending, &output);
-                        is_empty = false;
-                        if bundle.is_full() {
-                            return Some((bundle, ready));
+            while under_way.len() < self.work.config.concurrency
+                && let Some(pending) = to_mark.pop_front()
+            {
+                let mark = async move { Step::Marked(self.work.mark_done(&pending).await) };
+                under_way.push(mark.boxed_local());
+            }
+            let may_read = !is_last
+                && storing < BUNDLES_STORED
+                && under_way.len() < self.work.config.concurrency;
+            select! {
+                biased;
+                Some(step) = under_way.next(), if !under_way.is_empty() => match step {
+                    Step::Read(read) => {
+                        reading -= 1;
+                        match read {
+                            Ok((pending, output)) => bundle.add(self.work.run, pending, &output),
+                            Err(halt) => self.work.count(Err(halt)),
                         }
                     }
-                    Err(halt) => self.work.count(Err(halt)),
-                }
+                    Step::Stored(items) => {
+                        storing -= 1;
+                        to_mark.extend(items);
+                    }
+                    Step::Marked(outcome) => self.work.count(outcome),
+                },
+                key = keys.next(), if may_read => match key {
+                    Some(key) => {
+                        reading += 1;
+                        under_way.push(self.prepare(key).map(Step::Read).boxed_local());
+                    }
+                    None => is_last = true,
+                },
+                else => return,
             }
-            (!is_empty).then_some((bundle, ready))
-        })
+        }
     }
 
     async fn prepare(&self, key: Item) -> Result<(Pending, Vec<u8>), Halt> {
@@ -239,14 +240,22 @@ where
     }
 
     /// Puts a bundle; the items that can be marked now.
-    async fn store(&self, sealed: SealedBundle) -> Vec<Pending> {
-        let bucket = &self.work.config.lake_bucket;
-        // The name says what is in it, so whoever puts it again puts the same.
-        let put = self.work.objects.put(bucket, &sealed.name, sealed.body);
-        match put.await {
-            Ok(()) => sealed.items,
+    async fn store(&self, bundle: Bundle) -> Vec<Pending> {
+        let work = self.work;
+        let bucket = &work.config.lake_bucket;
+        let (name, body, items) = match bundle.seal(work.lane, work.table) {
+            Ok(Some(SealedBundle { name, body, items })) => (name, body, items),
+            Ok(None) => return Vec::new(),
             Err(error) => {
-                self.work.count(Err(error.into()));
+                work.count(Err(unsealed(work.config, error).into()));
+                return Vec::new();
+            }
+        };
+        // The name says what is in it, so whoever puts it again puts the same.
+        match work.objects.put(bucket, &name, body).await {
+            Ok(()) => items,
+            Err(error) => {
+                work.count(Err(error.into()));
                 Vec::new()
             }
         }

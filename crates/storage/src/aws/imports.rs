@@ -3,7 +3,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::errors::storage_error;
-use super::tables::{AwsTables, retried};
+use super::tables::AwsTables;
 use crate::{ErrorKind, ImportProgress, ImportStatus, StorageError, TableImports};
 
 impl TableImports for AwsTables {
@@ -14,11 +14,9 @@ impl TableImports for AwsTables {
             return Ok(None);
         };
         let answer = self
-            .client
+            .retrying
             .describe_import()
             .import_arn(&arn)
-            .customize()
-            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("DescribeImport", &arn, error))?;
@@ -38,12 +36,10 @@ impl AwsTables {
         let (mut imports, mut next) = (Vec::new(), None);
         loop {
             let page = self
-                .client
+                .retrying
                 .list_imports()
                 .table_arn(table_arn)
                 .set_next_token(next)
-                .customize()
-                .config_override(retried())
                 .send()
                 .await
                 .map_err(|error| storage_error("ListImports", table_arn, error))?;

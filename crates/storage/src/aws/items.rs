@@ -15,7 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use records::{Item, TableShape, Value};
 
 use super::errors::storage_error;
-use super::tables::{AwsTables, retried};
+use super::tables::AwsTables;
 use super::values::{dynamo_item, dynamo_value, item_of};
 use crate::{
     Condition, ErrorKind, IndexEntries, IndexPage, IndexSelect, ItemStore, ItemWrite, ScanPage,
@@ -36,7 +36,7 @@ impl ItemStore for AwsTables {
             .as_ref()
             .map(|attributes| expression.list(attributes));
         let answer = self
-            .client
+            .retrying
             .scan()
             .table_name(&table.name)
             .segment(signed(page.segment))
@@ -47,8 +47,6 @@ impl ItemStore for AwsTables {
             .set_projection_expression(projection)
             .set_expression_attribute_names(expression.names())
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .customize()
-            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("Scan", &table.name, error))?;
@@ -82,7 +80,7 @@ impl ItemStore for AwsTables {
             IndexSelect::Count => (Some(Select::Count), None),
         };
         let answer = self
-            .client
+            .retrying
             .query()
             .table_name(&table.name)
             .index_name(&page.index)
@@ -93,8 +91,6 @@ impl ItemStore for AwsTables {
             .set_expression_attribute_values(expression.values())
             .set_limit(page.limit.map(signed))
             .set_exclusive_start_key(page.start.as_ref().map(dynamo_item))
-            .customize()
-            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("Query", index_name(table, page), error))?;
@@ -113,13 +109,11 @@ impl ItemStore for AwsTables {
 
     async fn item(&self, table: &TableShape, key: &Item) -> Result<Option<Item>, StorageError> {
         let answer = self
-            .client
+            .retrying
             .get_item()
             .table_name(&table.name)
             .set_key(Some(dynamo_item(key)))
             .consistent_read(true)
-            .customize()
-            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("GetItem", &table.name, error))?;
@@ -189,7 +183,7 @@ impl AwsTables {
         let mut expression = Expression::default();
         let condition = expression.condition(table, condition);
         let answer = self
-            .client
+            .retrying
             .put_item()
             .table_name(&table.name)
             .set_item(Some(dynamo_item(item)))
@@ -197,8 +191,6 @@ impl AwsTables {
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values())
             .return_values_on_condition_check_failure(ALL_OLD)
-            .customize()
-            .config_override(retried())
             .send()
             .await;
         outcome("PutItem", table, answer, |refusal| match refusal {
@@ -216,7 +208,7 @@ impl AwsTables {
         let mut expression = Expression::default();
         let condition = expression.condition(table, condition);
         let answer = self
-            .client
+            .retrying
             .delete_item()
             .table_name(&table.name)
             .set_key(Some(dynamo_item(key)))
@@ -224,8 +216,6 @@ impl AwsTables {
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values())
             .return_values_on_condition_check_failure(ALL_OLD)
-            .customize()
-            .config_override(retried())
             .send()
             .await;
         outcome("DeleteItem", table, answer, |refusal| match refusal {
@@ -245,7 +235,7 @@ impl AwsTables {
         let condition = expression.condition(table, condition);
         let update = expression.update(set, remove);
         let answer = self
-            .client
+            .retrying
             .update_item()
             .table_name(&table.name)
             .set_key(Some(dynamo_item(key)))
@@ -254,8 +244,6 @@ impl AwsTables {
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values())
             .return_values_on_condition_check_failure(ALL_OLD)
-            .customize()
-            .config_override(retried())
             .send()
             .await;
         outcome("UpdateItem", table, answer, |refusal| match refusal {

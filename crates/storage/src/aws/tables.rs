@@ -20,28 +20,32 @@ use crate::{ErrorKind, PutItem, StorageError, TableStore};
 /// Everything else is retried by the SDK (standard mode, 3 attempts).
 #[derive(Debug, Clone)]
 pub struct AwsTables {
-    pub(super) client: Client,
+    client: Client,
+    /// The same with retries. Overriding the setting in each request instead costs a fifth of the request's CPU time.
+    pub(super) retrying: Client,
 }
 
 impl AwsTables {
     pub(super) fn new(config: &SdkConfig, endpoint: Option<String>) -> Self {
-        let mut builder = aws_sdk_dynamodb::config::Builder::from(config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(super::timeouts(super::ATTEMPT_TIMEOUT))
-            .stalled_stream_protection(super::no_stream_protection());
-        builder.set_endpoint_url(endpoint);
+        let client = |retries| {
+            let mut builder = aws_sdk_dynamodb::config::Builder::from(config)
+                .retry_config(retries)
+                .timeout_config(super::timeouts(super::ATTEMPT_TIMEOUT))
+                .stalled_stream_protection(super::no_stream_protection());
+            builder.set_endpoint_url(endpoint.clone());
+            Client::from_conf(builder.build())
+        };
         Self {
-            client: Client::from_conf(builder.build()),
+            client: client(RetryConfig::disabled()),
+            retrying: client(super::standard_retries()),
         }
     }
 
     pub(super) async fn description(&self, table: &str) -> Result<TableDescription, StorageError> {
         let answer = self
-            .client
+            .retrying
             .describe_table()
             .table_name(table)
-            .customize()
-            .config_override(retried())
             .send()
             .await
             .map_err(|error| storage_error("DescribeTable", table, error))?;
@@ -49,11 +53,6 @@ impl AwsTables {
             .table
             .ok_or_else(|| unreadable(table, "the answer describes no table".to_owned()))
     }
-}
-
-/// The settings of a request that the SDK retries.
-pub(super) fn retried() -> aws_sdk_dynamodb::config::Builder {
-    aws_sdk_dynamodb::Config::builder().retry_config(super::standard_retries())
 }
 
 fn unreadable(table: &str, fault: String) -> StorageError {
