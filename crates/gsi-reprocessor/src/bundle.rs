@@ -12,17 +12,18 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use records::{TableShape, item_size, write_item_dynamodb_json};
+use records::{TableShape, write_item_dynamodb_json};
 use serde_json::value::RawValue;
 
+use crate::gate::heap_bytes;
 use crate::markers::Lane;
 use crate::names::bundle_object;
 use crate::work::Pending;
 
 /// Items of a bundle at most.
 pub const MAX_BUNDLE_ITEMS: usize = 500;
-/// A bundle ends when its items and results have so many bytes together.
-pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
+/// A bundle ends when its items and results take so much memory together.
+pub const MAX_BUNDLE_BYTES: usize = 8 * 1024 * 1024;
 /// The usual trade-off: a higher level is slower by half and makes the objects smaller by two percent.
 const GZIP_LEVEL: Compression = Compression::new(6);
 
@@ -71,7 +72,7 @@ impl Bundle {
         });
         self.lines.extend(one_line);
         self.lines.extend_from_slice(b"}\n");
-        self.bytes += item_size(&pending.item) + output.len();
+        self.bytes += heap_bytes(&pending.item) + output.len();
         self.items.push(pending);
     }
 

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use records::TableShape;
 use serde_json::Value;
 use storage::{Clock, ItemStore, Ledger, ObjectStore, TableStore, Timestamp};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::lease::{LaneLease, LaneOwner, last_worked};
 use crate::markers::{Lane, check_index};
 use crate::names::{lane_part, lanes_job};
@@ -58,8 +59,8 @@ pub struct Invocation {
 /// Runs the lanes that the event asks for, one after another, those first that were left alone for longest.
 ///
 /// # Errors
-/// `Invalid` for an event or an index that cannot be used; a service's failure if a lane's index could not be read, or if no
-/// item of a lane went through because of it. What was done until then stays done.
+/// `Invalid` for an event or an index that cannot be used. A service's failure, if a lane's index could not be read or no item of a
+/// lane went through because of it, and no other lane has done anything: a lane that failed is missing in the report.
 pub async fn handle<O, T, L, C, P>(
     event: &Value,
     invocation: Invocation,
@@ -87,7 +88,8 @@ where
     })?;
 
     let times = times(started, invocation.deadline);
-    let mut reports = Vec::new();
+    let mut reports: Vec<LaneReport> = Vec::new();
+    let mut first_failure = None;
     let mut left = request.count_left.then_some(Left {
         items: 0,
         is_all: true,
@@ -101,13 +103,27 @@ where
             });
             break;
         }
-        let (report, lane_left) =
-            run_lane(&lane, &table, &request, invocation, times, dependencies).await?;
+        let ran = run_lane(&lane, &table, &request, invocation, times, dependencies).await;
+        let (report, lane_left) = match ran {
+            Ok(ran) => ran,
+            Err(failure) => {
+                // The other lanes have nothing to do with it.
+                error!(lane = lane.number, error = %failure, "a lane failed");
+                first_failure.get_or_insert(failure);
+                left = None;
+                continue;
+            }
+        };
         left = left.zip(lane_left).map(|(left, lane)| Left {
             items: left.items + lane.items,
             is_all: left.is_all && lane.is_all,
         });
         reports.push(report);
+    }
+    if let Some(failure) = first_failure
+        && reports.iter().all(|report| report.counts.done == 0)
+    {
+        return Err(failure);
     }
     let elapsed = started.until(dependencies.clock.now());
     let report = Report::new(reports, left, elapsed, config.period);
@@ -172,9 +188,14 @@ where
         owner: format!("{:016x}", invocation.random),
         lease: config.lease,
     };
-    let lease = LaneLease::take(&dependencies.ledger, &dependencies.clock, whose)
-        .await
-        .map_err(|error| Failure::from(&error))?;
+    let lease = LaneLease::take(
+        &dependencies.ledger,
+        &dependencies.clock,
+        whose,
+        &lane.pending,
+    )
+    .await
+    .map_err(|error| Failure::from(&error))?;
     let work = Work {
         objects: &dependencies.objects,
         tables: &dependencies.tables,
@@ -184,6 +205,7 @@ where
         table,
         lane,
         run: lease.as_ref().map_or(0, |lease| lease.run),
+        gate: Gate::new(config.concurrency),
         retry_until: times.take_until,
         jitter: RefCell::new(ChaCha8Rng::seed_from_u64(invocation.random)),
         throttled: Cell::new(0),
@@ -200,15 +222,20 @@ where
             total_done: 0,
             total_set_aside: 0,
         };
-        let left = left_in(&work, request, times).await;
-        return Ok((report, left));
+        // Whoever has the lane counts.
+        return Ok((report, None));
     };
     let (ran, failure) = run(&work, &lease, request.output, request.limit, times).await;
-    let row = lease.leave(ran.counts, ran.ended == Ended::Empty).await;
+    let go_on = ran
+        .go_on_after
+        .as_ref()
+        .map(|key| (lane.pending.as_str(), key));
+    let is_empty = ran.ended == Ended::Empty;
+    let row = lease.leave(ran.counts, is_empty, go_on).await;
     if work.throttled.get() > 0 {
         warn!(
             lane = lane.number,
-            marks_throttled = work.throttled.get(),
+            calls_throttled = work.throttled.get(),
             "the table or its index throttles: the run waited"
         );
     }
@@ -226,7 +253,8 @@ where
     let left = match ran.ended {
         Ended::Empty if request.count_left => Some(Left {
             items: ran.counts.failed - ran.counts.set_aside + ran.counts.unfinished,
-            is_all: true,
+            // What was changed meanwhile may be pending again.
+            is_all: ran.counts.skipped == 0,
         }),
         _ => left_in(&work, request, times).await,
     };

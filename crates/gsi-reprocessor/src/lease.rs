@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use lambda_support::error_chain;
+use records::{Item, item_from_dynamodb_json, write_item_dynamodb_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::{Clock, ErrorKind, Ledger, LedgerRow, StorageError, Timestamp};
@@ -22,7 +23,9 @@ const MAX_CONFLICTS: u32 = 50;
 pub struct LaneRow {
     kind: String,
     processing_status: String,
-    /// Raised by each new owner: the number of its run.
+    /// Raised by each new owner: the number of its run. At least the time at which the run began, in milliseconds since 1970:
+    /// so a run has a higher number than one that began before it, also in another lane, by another index or after the
+    /// ledger was made anew.
     pub fence: u64,
     owner: String,
     /// Milliseconds since 1970; 0 when nobody works.
@@ -33,11 +36,23 @@ pub struct LaneRow {
     pub total_done: u64,
     /// Items that they set aside.
     pub total_set_aside: u64,
+    /// Where in the index a run stopped that left items unfinished.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    go_on: Option<GoOn>,
     start_time: String,
     /// When the lane was last found empty or left; absent while it is worked on for the first time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     end_time: Option<String>,
     last_updated: String,
+}
+
+/// A place in the partition of an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GoOn {
+    /// The text that is the partition's key: another one makes the place worthless.
+    marker: String,
+    /// The key of the entry before the place, as DynamoDB JSON.
+    after: String,
 }
 
 /// Which row, and whose.
@@ -60,6 +75,8 @@ pub struct LaneLease<'a, L, C> {
     whose: LaneOwner,
     /// The number of this run: greater than that of every earlier run of the lane.
     pub run: u64,
+    /// Where in the index this run begins, if not at the beginning: behind what kept the last one from going on.
+    pub begin_after: Option<Item>,
     /// Until when the lane is this worker's, with room for clocks that differ.
     held_until: Cell<Timestamp>,
 }
@@ -70,26 +87,30 @@ impl<'a, L: Ledger, C: Clock> LaneLease<'a, L, C> {
         ledger: &'a L,
         clock: &'a C,
         whose: LaneOwner,
+        marker: &str,
     ) -> Result<Option<Self>, StorageError> {
         let lease = whose.lease;
         let taken = change(ledger, clock, &whose, |row, now| {
             if now.0 < row.lease_end {
                 return None;
             }
-            row.fence += 1;
+            row.fence = now.0.max(row.fence + 1);
             row.owner.clone_from(&whose.owner);
             row.lease_end = now.plus(lease).0;
             "IN_PROGRESS".clone_into(&mut row.processing_status);
             if row.start_time.is_empty() {
                 row.start_time = now.iso();
             }
-            Some((row.fence, row.lease_end))
+            Some((row.fence, row.lease_end, row.go_on.clone()))
         })
         .await?;
-        Ok(taken.map(|(run, end)| Self {
+        Ok(taken.map(|(run, end, go_on)| Self {
             ledger,
             clock,
             run,
+            begin_after: go_on
+                .filter(|place| place.marker == marker)
+                .and_then(|place| item_from_dynamodb_json(place.after).ok()),
             held_until: Cell::new(with_room(end, whose.lease)),
             whose,
         }))
@@ -127,7 +148,13 @@ impl<'a, L: Ledger, C: Clock> LaneLease<'a, L, C> {
     }
 
     /// Leaves the lane, with what the run did; the row as it is then. A lane that has another owner by now only gets the counts.
-    pub async fn leave(&self, counts: Counts, empty: bool) -> Result<LaneRow, StorageError> {
+    /// `go_on` is where the next run begins: the marker and the last entry that this one took.
+    pub async fn leave(
+        &self,
+        counts: Counts,
+        empty: bool,
+        go_on: Option<(&str, &Item)>,
+    ) -> Result<LaneRow, StorageError> {
         change(self.ledger, self.clock, &self.whose, |row, now| {
             row.runs += 1;
             row.total_done += counts.done;
@@ -137,6 +164,10 @@ impl<'a, L: Ledger, C: Clock> LaneLease<'a, L, C> {
                 let status = if empty { "COMPLETED" } else { "PENDING" };
                 status.clone_into(&mut row.processing_status);
                 row.end_time = Some(now.iso());
+                row.go_on = go_on.map(|(marker, after)| GoOn {
+                    marker: marker.to_owned(),
+                    after: json_of(after),
+                });
             }
             row.clone()
         })
@@ -154,6 +185,12 @@ pub async fn last_worked<L: Ledger>(
         Some(row) => parse(&row)?.last_updated,
         None => String::new(),
     })
+}
+
+fn json_of(item: &Item) -> String {
+    let mut json = Vec::new();
+    write_item_dynamodb_json(item, &mut json);
+    String::from_utf8(json).expect("an item is written as JSON")
 }
 
 fn with_room(lease_end: u64, lease: Duration) -> Timestamp {

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod config;
+mod gate;
 mod handler;
 mod lease;
 mod markers;

@@ -9,7 +9,7 @@ use crate::markers::Lane;
 /// Longest name that is made; S3 allows 1,024 bytes.
 const MAX_NAME_BYTES: usize = 900;
 /// Longest of the two keys in a bundle's name.
-const MAX_BUNDLE_KEY_BYTES: usize = 400;
+const MAX_BUNDLE_KEY_BYTES: usize = 280;
 const HASH_HEX_BYTES: usize = 64;
 /// What stands for itself in a name. Everything else is written as `%XX`, a dot at the beginning too, so that no part of a name
 /// is `.` or `..`, which some programs take for folders.
@@ -19,21 +19,21 @@ const AS_THEY_ARE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'.');
 
-/// `reprocessed/acme/42.json`: the result of one item, by its percent-encoded partition key and, where there is one, sort key.
+/// `reprocessed/table=offers/acme/42.json`: the result of one item, by its percent-encoded partition key and, where there is one, sort key.
 ///
 /// `key` holds good key attributes of the table.
 pub fn item_object(table: &TableShape, key: &Item) -> String {
-    named("reprocessed/", table, key)
+    named("reprocessed", table, key)
 }
 
-/// `unprocessed/reprocess/acme/42.json`: an item that could not be processed.
+/// `unprocessed/reprocess/table=offers/acme/42.json`: an item that could not be processed.
 ///
 /// `key` holds good key attributes of the table.
 pub fn set_aside_object(table: &TableShape, key: &Item) -> String {
-    named("unprocessed/reprocess/", table, key)
+    named("unprocessed/reprocess", table, key)
 }
 
-/// `reprocessed/lane=00/<first key>..<last key>-<digest of the content>.jsonl.gz`. Two contents never share a name, so a bundle
+/// `reprocessed/table=offers/lane=00/<first key>..<last key>-<digest of the content>.jsonl.gz`. Two contents never share a name, so a bundle
 /// never replaces another one.
 pub fn bundle_object(
     lane: &Lane,
@@ -49,7 +49,8 @@ pub fn bundle_object(
     });
     let digest = hex(&Sha256::digest(content)[..8]);
     format!(
-        "reprocessed/{}/{first}..{last}-{digest}.jsonl.gz",
+        "reprocessed/table={}/{}/{first}..{last}-{digest}.jsonl.gz",
+        table.name,
         lane_name("lane=", lane.number)
     )
 }
@@ -69,6 +70,7 @@ fn lane_name(prefix: &str, lane: u32) -> String {
 }
 
 fn named(folder: &str, table: &TableShape, key: &Item) -> String {
+    let folder = format!("{folder}/table={}/", table.name);
     let room = MAX_NAME_BYTES - folder.len() - ".json".len();
     let text = shortened(key_text(table, key, "/"), room, || table_key(table, key));
     format!("{folder}{text}.json")
@@ -142,16 +144,22 @@ mod tests {
         let one = table(KeyType::S, None);
         assert_eq!(
             object(&one, r#"{"p":{"S":"a b/ü.x"}}"#),
-            "reprocessed/a%20b%2F%C3%BC.x.json"
+            "reprocessed/table=offers/a%20b%2F%C3%BC.x.json"
         );
-        assert_eq!(object(&one, r#"{"p":{"S":".."}}"#), "reprocessed/%2E..json");
+        assert_eq!(
+            object(&one, r#"{"p":{"S":".."}}"#),
+            "reprocessed/table=offers/%2E..json"
+        );
         let two = table(KeyType::B, Some(KeyType::N));
         assert_eq!(
             object(&two, r#"{"p":{"B":"AP8="},"s":{"N":"-1.50"}}"#),
-            "reprocessed/%00%FF/-1.5.json"
+            "reprocessed/table=offers/%00%FF/-1.5.json"
         );
         let key = item_from_dynamodb_json(r#"{"p":{"S":"7"}}"#).unwrap();
-        assert_eq!(set_aside_object(&one, &key), "unprocessed/reprocess/7.json");
+        assert_eq!(
+            set_aside_object(&one, &key),
+            "unprocessed/reprocess/table=offers/7.json"
+        );
     }
 
     #[test]
@@ -185,7 +193,7 @@ mod tests {
         let name = |content| bundle_object(&lane, &one, &key("a"), &key("z,1"), content);
         assert_eq!(
             name(b"abc"),
-            "reprocessed/lane=07/a..z%2C1-ba7816bf8f01cfea.jsonl.gz"
+            "reprocessed/table=offers/lane=07/a..z%2C1-ba7816bf8f01cfea.jsonl.gz"
         );
         assert_ne!(name(b"abc"), name(b"abd"));
         let long = bundle_object(

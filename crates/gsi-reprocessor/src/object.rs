@@ -27,7 +27,7 @@ pub async fn store<O: ObjectStore>(
     bucket: &str,
     key: &str,
     body: Bytes,
-    is_current: impl AsyncFn() -> Result<bool, StorageError>,
+    is_current: &impl AsyncFn() -> Result<bool, StorageError>,
 ) -> Result<Stored, StorageError> {
     for _ in 0..ATTEMPTS {
         match objects.put_new(bucket, key, body.clone()).await {
@@ -35,8 +35,12 @@ pub async fn store<O: ObjectStore>(
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(error),
         }
-        let Some(held) = held(objects, bucket, key, &body).await? else {
-            continue;
+        let held = match held(objects, bucket, key, &body).await {
+            Ok(Some(held)) => held,
+            Ok(None) => continue,
+            // It was replaced while it was read.
+            Err(error) if error.kind() == ErrorKind::Conflict => continue,
+            Err(error) => return Err(error),
         };
         if held.is_equal {
             return Ok(Stored::Held);

@@ -102,7 +102,7 @@ async fn put_back<T: ItemStore>(
         ]),
         remove: Vec::new(),
     };
-    let failed = Condition::Holds(Item::from([marker(&lane.failed)]));
+    let failed = Condition::holds(Item::from([marker(&lane.failed)]));
     Ok(match tables.write_if(order.table, &write, &failed).await? {
         WriteOutcome::Done => true,
         // An earlier attempt may have landed while its answer was lost: then it is pending now.

@@ -47,6 +47,8 @@ pub enum Ended {
     Busy,
     /// Another worker may have the lane by now.
     LeaseLost,
+    /// A service failed: for all items that were tried, or for the index.
+    Trouble,
 }
 
 /// What a run did in one lane.
@@ -89,7 +91,8 @@ pub struct Report {
     pub left_exact: bool,
     /// Items that were done in a second.
     pub items_per_second: u64,
-    /// How long the rest takes at this rate: with a run like this one in every period of the schedule.
+    /// How long the rest takes at this rate: with a run like this one in every period of the schedule. At least so long if
+    /// `left_exact` is false; so is the next one.
     pub eta_on_schedule_seconds: Option<u64>,
     /// How long the rest takes if runs follow one another without a pause, all lanes at the same time.
     pub eta_drain_seconds: Option<u64>,

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
-use records::Item;
+use records::{Item, Value};
 use storage::{
     Clock, ErrorKind, IndexPage, IndexSelect, ItemStore, Ledger, ObjectStore, StorageError,
     Timestamp,
@@ -24,8 +24,8 @@ use crate::work::{Halt, Pending, Work};
 const PAGE_KEYS: u64 = 1_000;
 /// Bundles that are being stored while the next one is gathered.
 const BUNDLES_STORED: usize = 2;
-/// Pages that counting what is left may read: some 200,000 items, for a few hundredths of a cent.
-const COUNTED_PAGES: u32 = 20;
+/// Pages that counting what is left may read: some two million items, for a third of a cent.
+const COUNTED_PAGES: u32 = 200;
 /// So many failures of services, and no item that went through, end a run: the service is down.
 const MAX_TROUBLE: u64 = 64;
 
@@ -44,6 +44,10 @@ pub struct Ran {
     pub ended: Ended,
     /// What became of its items.
     pub counts: Counts,
+    /// The last entry that it took from the index, if items stayed unfinished and it did not come to the end: the next run
+    /// begins behind it, so that what cannot be finished now does not stand before what can. (An index with a sort key is always
+    /// read from its beginning.)
+    pub go_on_after: Option<Item>,
 }
 
 /// Takes and works until there is a reason to stop.
@@ -70,6 +74,7 @@ where
         limit,
         times,
         taken: Cell::new(0),
+        last_taken: RefCell::new(None),
         ended: Cell::new(None),
         unreadable: RefCell::new(None),
     };
@@ -94,8 +99,18 @@ where
         None if is_fruitless => work.trouble.take(),
         None => None,
     };
-    let ended = taking.ended.get().unwrap_or(Ended::Deadline);
-    (Ran { ended, counts }, failure)
+    let ended = taking.ended.get().unwrap_or(Ended::Trouble);
+    let go_on_after = match ended {
+        Ended::Empty => None,
+        _ if counts.unfinished == 0 => None,
+        _ => (taking.last_taken.take()).and_then(|key| work.index_key(key)),
+    };
+    let ran = Ran {
+        ended,
+        counts,
+        go_on_after,
+    };
+    (ran, failure)
 }
 
 /// How many items are pending, as far as a few pages of the index tell.
@@ -134,6 +149,7 @@ struct Taking<'a, 'w, O, T, C, P, L> {
     limit: u64,
     times: Times,
     taken: Cell<u64>,
+    last_taken: RefCell<Option<Item>>,
     ended: Cell<Option<Ended>>,
     unreadable: RefCell<Option<StorageError>>,
 }
@@ -150,6 +166,8 @@ enum Step {
 struct Place {
     keys: VecDeque<Item>,
     next: Option<Item>,
+    /// Whether the partition is still to be read from its beginning, up to where the reading began.
+    must_wrap: bool,
     is_last: bool,
     /// An entry whose sort key changes while the index is read may be met twice.
     seen: BTreeSet<Vec<u8>>,
@@ -187,18 +205,17 @@ where
                 storing += 1;
                 under_way.push(self.store(sealed).map(Step::Stored).boxed_local());
             }
-            while under_way.len() < self.work.config.concurrency
+            while under_way.len() < self.work.gate.allowed()
                 && let Some(pending) = to_mark.pop_front()
             {
                 let mark = async move { Step::Marked(self.work.mark_done(&pending).await) };
                 under_way.push(mark.boxed_local());
             }
-            let may_read = !is_last
-                && storing < BUNDLES_STORED
-                && under_way.len() < self.work.config.concurrency;
+            let may_read =
+                !is_last && storing < BUNDLES_STORED && under_way.len() < self.work.gate.allowed();
             select! {
                 biased;
-                Some(step) = under_way.next(), if !under_way.is_empty() => match step {
+                Some(step) = under_way.next(), if !under_way.is_empty() => { self.work.gate.finished(); match step {
                     Step::Read(read) => {
                         reading -= 1;
                         match read {
@@ -211,7 +228,7 @@ where
                         to_mark.extend(items);
                     }
                     Step::Marked(outcome) => self.work.count(outcome),
-                },
+                } },
                 key = keys.next(), if may_read => match key {
                     Some(key) => {
                         reading += 1;
@@ -263,7 +280,12 @@ where
 
     /// Keys of pending items, until there is a reason to take no more.
     fn keys(&self) -> impl Stream<Item = Item> {
-        stream::unfold(Place::default(), async |mut place| {
+        let place = Place {
+            next: self.lease.begin_after.clone(),
+            must_wrap: self.lease.begin_after.is_some(),
+            ..Place::default()
+        };
+        stream::unfold(place, async |mut place| {
             loop {
                 if self.must_stop() {
                     return None;
@@ -278,6 +300,7 @@ where
                 }
                 if let Some(key) = place.keys.pop_front() {
                     self.taken.set(self.taken.get() + 1);
+                    *self.last_taken.borrow_mut() = Some(key.clone());
                     return Some((key, place));
                 }
                 if let Err(error) = self.turn_page(&mut place).await {
@@ -294,7 +317,8 @@ where
         let wanted = u32::try_from(wanted).expect("a page has at most a thousand keys");
         let page = work.page(IndexSelect::Keys, Some(wanted), place.next.take());
         let entries = work.tables.index_page(work.table, &page).await?;
-        place.is_last = entries.next.is_none();
+        // What follows the end is the beginning, where this run has not been; what it has taken is known.
+        place.is_last = entries.next.is_none() && !std::mem::take(&mut place.must_wrap);
         place.next = entries.next;
         for key in entries.keys {
             let canonical = work.table.canonical_key(&key).map_err(|error| {
@@ -330,6 +354,19 @@ where
 }
 
 impl<O, T, C, P> Work<'_, O, T, C, P> {
+    /// The key of an item's entry in the index: its own key and the marker. Nothing if the index has a sort key, whose value is
+    /// not known here.
+    fn index_key(&self, mut key: Item) -> Option<Item> {
+        let mut indexes = self.table.indexes.iter();
+        let index = indexes.find(|index| index.name == self.config.index)?;
+        if !index.sort.is_empty() {
+            return None;
+        }
+        let marker = self.config.markers.attribute.clone();
+        key.insert(marker, Value::S(self.lane.pending.clone()));
+        Some(key)
+    }
+
     fn page(&self, select: IndexSelect, limit: Option<u32>, start: Option<Item>) -> IndexPage {
         IndexPage {
             index: self.config.index.clone(),

@@ -17,6 +17,7 @@ use storage::{
 use tracing::warn;
 
 use crate::config::Config;
+use crate::gate::{Gate, heap_bytes};
 use crate::markers::Lane;
 use crate::names::{item_object, set_aside_object};
 use crate::object::{Stored, store};
@@ -38,11 +39,13 @@ pub struct Work<'a, O, T, C, P> {
     pub lane: &'a Lane,
     /// The number of the run.
     pub run: u64,
-    /// Until when a throttled mark is tried again.
+    /// How many items may be under way.
+    pub gate: Gate,
+    /// Until when a throttled call is made again.
     pub retry_until: Timestamp,
     /// Spreads those tries.
     pub jitter: RefCell<ChaCha8Rng>,
-    /// How often a mark was throttled, after the SDK's own tries.
+    /// How often a call was throttled, after the SDK's own tries.
     pub throttled: Cell<u64>,
     /// What has become of the items so far, but for those that are under way.
     pub counts: Cell<Counts>,
@@ -59,8 +62,21 @@ pub struct Pending {
     pub key: Item,
     /// Every attribute.
     pub item: Item,
-    /// Tries so far, where the item has the attribute.
-    tries: Option<u64>,
+    /// What the attribute that counts tries says.
+    tries: Tries,
+    /// That the item is what was read.
+    unchanged: Condition,
+}
+
+/// What the attribute that counts tries says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tries {
+    /// It is not there.
+    None,
+    /// So many.
+    Count(u64),
+    /// It is no count: not written here, and not to be touched.
+    Foreign,
 }
 
 /// How an item's turn ends early.
@@ -118,6 +134,7 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
 
     /// The whole way of an item that gets an object of its own.
     pub async fn to_object(&self, key: Item) -> Result<(), Halt> {
+        let _pass = self.gate.enter().await;
         let pending = self.read(key).await?;
         let body = self.process(&pending).await?;
         let name = item_object(self.table, &pending.key);
@@ -127,18 +144,48 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
 
     /// Reads an item and makes sure that it is to be processed.
     pub async fn read(&self, key: Item) -> Result<Pending, Halt> {
-        let item = self.tables.item(self.table, &key).await?;
-        let marker = &self.config.markers.attribute;
+        let item = (self.patiently(async || self.tables.item(self.table, &key).await)).await?;
+        let markers = &self.config.markers;
         let item = item
-            .filter(|item| item.get(marker) == Some(&Value::S(self.lane.pending.clone())))
+            .filter(|item| {
+                item.get(&markers.attribute) == Some(&Value::S(self.lane.pending.clone()))
+            })
             .ok_or(Halt::Skipped)?;
-        let tries = match item.get(&self.config.markers.tries_attribute()) {
-            None => None,
-            // What is no count was not written here; an item with it has had its tries.
-            Some(Value::N(number)) => Some(number.as_str().parse().unwrap_or(u64::MAX)),
-            Some(_) => Some(u64::MAX),
+        self.gate.saw(heap_bytes(&item));
+        let tries_attribute = markers.tries_attribute();
+        let tries = match item.get(&tries_attribute) {
+            None => Tries::None,
+            Some(Value::N(number)) => {
+                (number.as_str().parse()).map_or(Tries::Foreign, Tries::Count)
+            }
+            Some(_) => Tries::Foreign,
         };
-        Ok(Pending { key, item, tries })
+        let unchanged = self.unchanged(&key, &item, tries);
+        let attributes = item.len();
+        let pending = |unchanged| Pending {
+            key,
+            item,
+            tries,
+            unchanged,
+        };
+        // Refused before anything is done: what could not be marked afterwards would be done again and again.
+        match unchanged {
+            _ if tries == Tries::Foreign => {
+                let reason = format!(
+                    "the item has an attribute {tries_attribute:?} that is no count of tries: expected none, or another marker attribute (MARKER_ATTRIBUTE)"
+                );
+                let least = self.least_condition(Tries::Foreign);
+                Err(self.fail(&pending(least), &reason).await)
+            }
+            Some(unchanged) => Ok(pending(unchanged)),
+            None => {
+                let reason = format!(
+                    "the item has {attributes} attributes, and at most {MAX_COMPARED_ATTRIBUTES} can be compared to see whether it has changed: expected fewer, or a version attribute (VERSION_ATTRIBUTE)"
+                );
+                let least = self.least_condition(tries);
+                Err(self.fail(&pending(least), &reason).await)
+            }
+        }
     }
 
     /// The body for an item.
@@ -146,8 +193,8 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
         let tries_attribute = self.config.markers.tries_attribute();
         let without_tries;
         let item = match pending.tries {
-            None => &pending.item,
-            Some(_) => {
+            Tries::None | Tries::Foreign => &pending.item,
+            Tries::Count(_) => {
                 let mut item = pending.item.clone();
                 item.remove(&tries_attribute);
                 without_tries = item;
@@ -172,44 +219,36 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
     /// Marks an item done whose result is stored.
     pub async fn mark_done(&self, pending: &Pending) -> Result<(), Halt> {
         let markers = &self.config.markers;
-        if pending.tries.is_some() {
-            // It was set aside once, or failed before that: what tells of it goes before the item is done.
-            let name = set_aside_object(self.table, &pending.key);
-            (self.objects)
-                .delete(&self.config.lake_bucket, &name)
-                .await?;
-        }
-        let mut after = pending.item.clone();
         let mut set = Item::new();
         let mut remove = Vec::new();
         match &self.lane.done {
             Some(done) => drop(set.insert(markers.attribute.clone(), Value::S(done.clone()))),
             None => remove.push(markers.attribute.clone()),
         }
-        if pending.tries.is_some() {
+        if pending.tries != Tries::None {
             remove.push(markers.tries_attribute());
         }
-        after.retain(|name, _| !remove.contains(name));
-        after.extend(set.clone());
-        let Some(condition) = self.unchanged(pending) else {
-            let reason = format!(
-                "the item has {} attributes, and at most {MAX_COMPARED_ATTRIBUTES} can be compared to see whether it has changed: expected fewer, or a version attribute (VERSION_ATTRIBUTE)",
-                pending.item.len()
-            );
-            return Err(self.fail(pending, &reason).await);
-        };
-        let marked = self.update(pending, set, remove, &condition).await;
-        match marked {
-            Ok(WriteOutcome::Done) => Ok(()),
-            // An earlier attempt at this very mark may have landed while its answer was lost.
-            Ok(WriteOutcome::Refused(Some(held))) if held == after => Ok(()),
-            Ok(WriteOutcome::Refused(_)) => Err(Halt::Skipped),
+        match self.update(pending, set, remove, &pending.unchanged).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Halt::Skipped),
             // DynamoDB does not like the item as it would be, too large for one.
             Err(error) if error.kind() == ErrorKind::Refused => {
-                Err(self.fail(pending, &error_chain(&error)).await)
+                return Err(self.fail(pending, &error_chain(&error)).await);
             }
-            Err(error) => Err(Halt::Trouble(error)),
+            Err(error) => return Err(Halt::Trouble(error)),
         }
+        if pending.tries != Tries::None || self.config.max_tries == 1 {
+            // It was set aside once: what tells of it is not true any more. That it is left behind by a crash does no harm.
+            let name = set_aside_object(self.table, &pending.key);
+            let deleted = self.objects.delete(&self.config.lake_bucket, &name).await;
+            if let Err(error) = deleted {
+                warn!(
+                    error = error_chain(&error),
+                    "an item is done, and the object that says why it was not stays"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Counts a try of an item that could not be processed, and sets it aside if it has had them all.
@@ -222,39 +261,69 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
 
     async fn try_failed(&self, pending: &Pending, reason: &str) -> Result<Halt, StorageError> {
         let markers = &self.config.markers;
-        let tries = pending.tries.unwrap_or(0).saturating_add(1);
-        let set_aside = tries >= u64::from(self.config.max_tries);
-        let mut set = Item::new();
-        if set_aside {
-            let name = set_aside_object(self.table, &pending.key);
-            match self
-                .store(&name, set_aside_body(pending, tries, reason), pending)
-                .await
-            {
-                Ok(()) => {}
-                Err(Halt::Trouble(error)) => return Err(error),
-                Err(halt) => return Ok(halt),
+        let (tries, set_aside) = match pending.tries {
+            Tries::Foreign => (0, true),
+            Tries::None => (1, self.config.max_tries <= 1),
+            Tries::Count(count) => {
+                let tries = count.saturating_add(1);
+                (tries, tries >= u64::from(self.config.max_tries))
             }
-            set.insert(
-                markers.attribute.clone(),
-                Value::S(self.lane.failed.clone()),
-            );
+        };
+        let mut set = Item::new();
+        if tries > 0 {
+            set.insert(markers.tries_attribute(), count_value(tries));
         }
-        set.insert(markers.tries_attribute(), count_value(tries));
-        // An item with too many attributes to compare is set aside by what tells that it was not done meanwhile.
-        let condition = self.unchanged(pending).unwrap_or_else(|| {
-            let names = [markers.attribute.clone(), markers.tries_attribute()];
-            Condition::Holds(some_attributes(&pending.item, &names))
-        });
-        let mut after = pending.item.clone();
-        after.extend(set.clone());
-        Ok(
-            match self.update(pending, set, Vec::new(), &condition).await? {
-                WriteOutcome::Done => Halt::Failed { set_aside },
-                WriteOutcome::Refused(Some(held)) if held == after => Halt::Failed { set_aside },
-                WriteOutcome::Refused(_) => Halt::Skipped,
-            },
-        )
+        if set_aside {
+            return self.set_aside(pending, tries, reason, set).await;
+        }
+        match self
+            .update(pending, set, Vec::new(), &pending.unchanged)
+            .await
+        {
+            Ok(true) => Ok(Halt::Failed { set_aside: false }),
+            Ok(false) => Ok(Halt::Skipped),
+            // There is no room in the item for the count: this was its only try.
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                self.set_aside(pending, tries, reason, Item::new()).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the item with its reason, then marks it failed.
+    async fn set_aside(
+        &self,
+        pending: &Pending,
+        tries: u64,
+        reason: &str,
+        mut set: Item,
+    ) -> Result<Halt, StorageError> {
+        let name = set_aside_object(self.table, &pending.key);
+        let body = set_aside_body(pending, tries, reason);
+        match self.store(&name, body, pending).await {
+            Ok(()) => {}
+            Err(Halt::Trouble(error)) => return Err(error),
+            Err(halt) => return Ok(halt),
+        }
+        let failed = Value::S(self.lane.failed.clone());
+        set.insert(self.config.markers.attribute.clone(), failed.clone());
+        let has_count = set.len() > 1;
+        let marked = match self
+            .update(pending, set, Vec::new(), &pending.unchanged)
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::Refused && has_count => {
+                // As above.
+                let set = Item::from([(self.config.markers.attribute.clone(), failed)]);
+                self.update(pending, set, Vec::new(), &pending.unchanged)
+                    .await
+            }
+            marked => marked,
+        };
+        Ok(match marked? {
+            true => Halt::Failed { set_aside: true },
+            false => Halt::Skipped,
+        })
     }
 
     /// Puts an object of an item, unless the item has changed since it was read.
@@ -264,30 +333,55 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             Ok(now.as_ref() == Some(&pending.item))
         };
         let bucket = &self.config.lake_bucket;
-        match store(self.objects, bucket, name, Bytes::from(body), is_current).await? {
+        let body = Bytes::from(body);
+        let stored = self
+            .patiently(async || store(self.objects, bucket, name, body.clone(), &is_current).await)
+            .await?;
+        match stored {
             Stored::Held => Ok(()),
             Stored::Outdated => Err(Halt::Skipped),
         }
     }
 
-    /// Writes the item, if the condition holds. While the table or its index throttles, this waits and tries again, with its place
-    /// among the calls under way: so a run comes down to the pace of a hot partition, and what is processed and stored is not
-    /// done again for want of a mark. Every other failure is left to the next run.
+    /// Changes the item if the condition holds; false if it does not.
     async fn update(
         &self,
         pending: &Pending,
         set: Item,
         remove: Vec<String>,
         condition: &Condition,
-    ) -> Result<WriteOutcome, StorageError> {
+    ) -> Result<bool, StorageError> {
         let write = ItemWrite::Update {
             key: pending.key.clone(),
             set,
             remove,
         };
+        let outcome = self
+            .patiently(async || self.tables.write_if(self.table, &write, condition).await)
+            .await?;
+        Ok(match (outcome, write) {
+            (WriteOutcome::Done, _) => true,
+            // An earlier attempt at this very write may have landed while its answer was lost.
+            (WriteOutcome::Refused(Some(held)), ItemWrite::Update { set, remove, .. }) => {
+                let mut after = pending.item.clone();
+                after.retain(|name, _| !remove.contains(name));
+                after.extend(set);
+                held == after
+            }
+            (WriteOutcome::Refused(_), _) => false,
+        })
+    }
+
+    /// Makes a call. While the store throttles it, this waits and tries again, with its place among the calls under way: so a run
+    /// comes down to the pace of a hot partition, and what is processed and stored is not done again for want of a mark. Every
+    /// other failure is left to the next run.
+    async fn patiently<R>(
+        &self,
+        call: impl AsyncFn() -> Result<R, StorageError>,
+    ) -> Result<R, StorageError> {
         let (mut bound, longest) = BACK_OFF;
         loop {
-            match self.tables.write_if(self.table, &write, condition).await {
+            match call().await {
                 Err(error)
                     if error.kind() == ErrorKind::Throttled && self.now() < self.retry_until =>
                 {
@@ -301,21 +395,51 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
         }
     }
 
-    /// The condition that the item is what was processed; nothing if it cannot be said.
+    /// The condition that the item is what was read; nothing if it cannot be said.
     ///
-    /// With a version attribute: the version and the marker. Else every attribute, but for the key: an attribute that was
-    /// *added* meanwhile goes unseen then.
-    fn unchanged(&self, pending: &Pending) -> Option<Condition> {
+    /// With a version attribute: the version, the marker and the tries. Else every attribute, but for the key: an attribute that was
+    /// *added* meanwhile goes unseen then, unless it is that of the tries.
+    fn unchanged(&self, key: &Item, item: &Item, tries: Tries) -> Option<Condition> {
         let markers = &self.config.markers;
+        let tries_attribute = markers.tries_attribute();
+        let absent = match tries {
+            Tries::None => vec![tries_attribute.clone()],
+            Tries::Count(_) | Tries::Foreign => Vec::new(),
+        };
         if let Some(version) = &self.config.version_attribute
-            && pending.item.contains_key(version)
+            && item.contains_key(version)
         {
-            let names = [markers.attribute.clone(), version.clone()];
-            return Some(Condition::Holds(some_attributes(&pending.item, &names)));
+            let names = [markers.attribute.clone(), version.clone(), tries_attribute];
+            return Some(Condition::Holds {
+                attributes: some_attributes(item, &names),
+                absent,
+            });
         }
-        let mut compared = pending.item.clone();
-        compared.retain(|name, _| !pending.key.contains_key(name));
-        (compared.len() <= MAX_COMPARED_ATTRIBUTES).then_some(Condition::Holds(compared))
+        let compared = item.len() - key.len() + absent.len();
+        (compared <= MAX_COMPARED_ATTRIBUTES).then(|| {
+            let mut attributes = item.clone();
+            attributes.retain(|name, _| !key.contains_key(name));
+            Condition::Holds { attributes, absent }
+        })
+    }
+
+    /// The least that tells that an item was not done or failed meanwhile, for one that is only to be set aside.
+    fn least_condition(&self, tries: Tries) -> Condition {
+        let markers = &self.config.markers;
+        let marker = (
+            markers.attribute.clone(),
+            Value::S(self.lane.pending.clone()),
+        );
+        let mut attributes = Item::from([marker]);
+        let mut absent = Vec::new();
+        match tries {
+            Tries::None => absent.push(markers.tries_attribute()),
+            Tries::Count(count) => {
+                attributes.insert(markers.tries_attribute(), count_value(count));
+            }
+            Tries::Foreign => {}
+        }
+        Condition::Holds { attributes, absent }
     }
 
     /// The time now.

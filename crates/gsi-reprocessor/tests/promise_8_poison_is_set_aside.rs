@@ -33,7 +33,7 @@ struct Picky {
 
 impl Process for Picky {
     async fn process(&self, item: &Item) -> Result<Vec<u8>, ProcessError> {
-        if self.is_down.get() {
+        if self.is_down.get() || item.contains_key("down") {
             return Err(ProcessError::Service("no connection".into()));
         }
         if item.contains_key("poison") && !self.is_mended.get() {
@@ -129,7 +129,7 @@ async fn promise_8_poison_at_the_head_of_the_index_starves_nobody() {
         assert_eq!(report.left, Some(0));
 
         let kept = (function.objects)
-            .content(LAKE, "unprocessed/reprocess/a%2F0/0.json")
+            .content(LAKE, "unprocessed/reprocess/table=offers/a%2F0/0.json")
             .expect("the item is kept");
         let kept: BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(&kept).expect("JSON");
@@ -236,7 +236,9 @@ async fn promise_8_what_was_set_aside_can_be_put_back_and_its_reason_goes_when_i
     // Still poison: it has all its tries again, and the reason stays meanwhile.
     run(&function, 5_000).await;
     assert_eq!(held(&function, 0)["processed_tries"], number(1));
-    assert!(names(&function).contains(&"unprocessed/reprocess/a%2F0/0.json".to_owned()));
+    assert!(
+        names(&function).contains(&"unprocessed/reprocess/table=offers/a%2F0/0.json".to_owned())
+    );
     function.process.is_mended.set(true);
     assert_eq!(run(&function, 5_000).await.counts.done, 2);
     for id in 0..4 {
@@ -249,7 +251,7 @@ async fn promise_8_what_was_set_aside_can_be_put_back_and_its_reason_goes_when_i
         .filter(|name| name.starts_with("unprocessed/"))
         .collect();
     // That of the item which its user made good: nothing in the item tells of it.
-    assert_eq!(left, ["unprocessed/reprocess/a%2F2/2.json"]);
+    assert_eq!(left, ["unprocessed/reprocess/table=offers/a%2F2/2.json"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +280,7 @@ async fn promise_8_an_item_that_cannot_be_compared_is_set_aside_unless_it_has_a_
             true => assert_eq!((failed, marker), (0, &Value::S("true".to_owned()))),
             false => {
                 assert_eq!((failed, marker), (3, &Value::S("failed".to_owned())));
-                let name = "unprocessed/reprocess/a%2F1/1.json";
+                let name = "unprocessed/reprocess/table=offers/a%2F1/1.json";
                 let kept = function.objects.content(LAKE, name).expect("it is kept");
                 let kept = String::from_utf8_lossy(&kept).into_owned();
                 assert!(kept.contains("the item has 25"), "{kept}");
@@ -286,4 +288,108 @@ async fn promise_8_an_item_that_cannot_be_compared_is_set_aside_unless_it_has_a_
             }
         }
     }
+}
+
+fn seed_item(function: &Function, id: u32, attributes: impl IntoIterator<Item = (String, Value)>) {
+    let mut item = key(id);
+    item.insert("processed".to_owned(), Value::S("false".to_owned()));
+    item.extend(attributes);
+    function.tables.seed(TABLE, [item]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_items_whose_service_is_down_for_good_starve_nobody() {
+    for output in [Output::Objects, Output::Bundles] {
+        let function = function(Setting { output, ..PLAIN }, false);
+        // They come first in the index, and are more than a run looks at in vain.
+        for id in 0..300 {
+            let down = (id % 3 == 0).then(|| ("down".to_owned(), Value::Null));
+            seed_item(&function, id, down);
+        }
+        let mut done = 0;
+        let mut failures = 0;
+        for _ in 0..6 {
+            let invocation = Invocation {
+                deadline: function.clock.now().plus(Duration::from_secs(900)),
+                random: 7,
+            };
+            match handle(&json!({}), invocation, &function).await {
+                Ok(report) => done += report.counts.done,
+                Err(failure) => {
+                    assert!(failure.message.contains("no connection"), "{failure}");
+                    failures += 1;
+                }
+            }
+        }
+        assert_eq!(done, 200, "the others wait for what cannot be done");
+        assert!(failures > 0, "a run that does nothing fails");
+        assert!(!held(&function, 0).contains_key("processed_tries"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_poison_without_room_for_a_count_is_set_aside_at_once() {
+    let function = function(PLAIN, false);
+    // `failed` for `false` is one byte more, and the count would be 17.
+    let mut item = key(1);
+    item.insert("processed".to_owned(), Value::S("false".to_owned()));
+    item.insert("poison".to_owned(), Value::Null);
+    let room = records::MAX_ITEM_BYTES - records::item_size(&item) - "text".len() - 1;
+    seed_item(
+        &function,
+        1,
+        [
+            ("poison".to_owned(), Value::Null),
+            ("text".to_owned(), Value::S("x".repeat(room))),
+        ],
+    );
+    let report = run(&function, 5_000).await;
+    assert_eq!((report.counts.failed, report.counts.set_aside), (1, 1));
+    assert_eq!(
+        held(&function, 1)["processed"],
+        Value::S("failed".to_owned())
+    );
+    assert_eq!(names(&function).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_8_an_attribute_that_only_looks_like_the_count_is_left_as_it_is() {
+    let function = function(PLAIN, false);
+    let theirs = Value::L(vec![Value::Null]);
+    seed_item(
+        &function,
+        1,
+        [("processed_tries".to_owned(), theirs.clone())],
+    );
+    seed_item(&function, 2, []);
+    let report = run(&function, 5_000).await;
+    assert_eq!((report.counts.set_aside, report.counts.done), (1, 1));
+    let held = held(&function, 1);
+    assert_eq!(held["processed_tries"], theirs);
+    assert_eq!(held["processed"], Value::S("failed".to_owned()));
+    let name = "unprocessed/reprocess/table=offers/a%2F1/1.json";
+    let kept = function.objects.content(LAKE, name).expect("it is kept");
+    let kept = String::from_utf8_lossy(&kept).into_owned();
+    assert!(
+        kept.contains("is no count of tries: expected none"),
+        "{kept}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_fails_does_not_stop_the_others() {
+    let setting = Setting { lanes: 3, ..PLAIN };
+    let function = function(setting, false);
+    for id in 0..9_u32 {
+        let marker = Value::S(format!("false#{}", id % 3));
+        let mut attributes = vec![("processed".to_owned(), marker)];
+        if id % 3 == 1 {
+            attributes.push(("down".to_owned(), Value::Null));
+        }
+        seed_item(&function, id, attributes);
+    }
+    let report = run(&function, 5_000).await;
+    let lanes: Vec<u32> = report.lanes.iter().map(|lane| lane.lane).collect();
+    assert_eq!(lanes, [0, 2]);
+    assert_eq!(report.counts.done, 6);
 }

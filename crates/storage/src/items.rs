@@ -127,9 +127,24 @@ pub enum Condition {
         /// A text, a number or bytes.
         than: Value,
     },
-    /// The item is there, and each of these attributes, of which there is at least one and at most
-    /// [`MAX_COMPARED_ATTRIBUTES`], has this value. It may have others besides.
-    Holds(Item),
+    /// The item is there and is so, as far as it is said. It may have other attributes besides.
+    Holds {
+        /// Each of these attributes has this value: at least one, and together with `absent` at most
+        /// [`MAX_COMPARED_ATTRIBUTES`].
+        attributes: Item,
+        /// None of these is there.
+        absent: Vec<String>,
+    },
+}
+
+impl Condition {
+    /// The item is there, and each of these attributes has this value.
+    pub fn holds(attributes: Item) -> Self {
+        Self::Holds {
+            attributes,
+            absent: Vec::new(),
+        }
+    }
 }
 
 /// How many attributes [`Condition::Holds`] can compare: DynamoDB takes expressions of at most 4 KB and 300 operators

@@ -121,7 +121,7 @@ fn is_of(line: &Line, item: &Item) -> bool {
 fn lines(lake: &MemoryObjects) -> Vec<Line> {
     lake.snapshot(LAKE)
         .into_iter()
-        .filter(|(name, _)| name.starts_with("reprocessed/lane="))
+        .filter(|(name, _)| name.starts_with("reprocessed/table=offers/lane="))
         .flat_map(|(_, body)| {
             let text = std::io::read_to_string(MultiGzDecoder::new(&body[..])).expect("gzip");
             let lines: Vec<Line> = text

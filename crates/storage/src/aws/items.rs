@@ -283,7 +283,14 @@ impl Expression {
                 format!("attribute_exists({key}) AND {name} <= {value}")
             }
             // An item that has the value of one attribute is there.
-            Condition::Holds(attributes) => self.each_equal(attributes).join(" AND "),
+            Condition::Holds { attributes, absent } => {
+                let mut all = self.each_equal(attributes);
+                all.extend(
+                    (absent.iter())
+                        .map(|name| format!("attribute_not_exists({})", self.name(name))),
+                );
+                all.join(" AND ")
+            }
         }
     }
 

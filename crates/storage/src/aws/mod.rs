@@ -73,6 +73,11 @@ impl AwsClients {
         }
     }
 
+    /// The region, such as `us-east-1`.
+    pub fn region(&self) -> &str {
+        self.config.region().map_or("", |region| region.as_ref())
+    }
+
     /// All buckets.
     pub fn objects(&self) -> AwsObjects {
         AwsObjects::new(&self.config, self.endpoint.clone())
@@ -101,8 +106,7 @@ impl AwsClients {
     async fn check(&self) -> Result<(), StorageError> {
         use aws_sdk_s3::config::ProvideCredentials;
 
-        let region = self.config.region().map(|region| region.as_ref());
-        if region.unwrap_or_default().is_empty() {
+        if self.region().is_empty() {
             return Err(StorageError::new(
                 ErrorKind::Refused,
                 "connect",

@@ -39,7 +39,7 @@ async fn absent_items(store: &impl ItemStore, shape: &TableShape) {
         attribute: "text".to_owned(),
         from: text("x"),
     };
-    let holds = Condition::Holds(Item::from([("text".to_owned(), text("x"))]));
+    let holds = Condition::holds(Item::from([("text".to_owned(), text("x"))]));
     for condition in [Condition::Exists, not_newer, differs, holds] {
         let set = ItemWrite::Update {
             key: key_of(shape, &absent),

@@ -72,16 +72,16 @@ pub(super) async fn held_items(store: &impl ItemStore, shape: &TableShape) {
     let put = ItemWrite::Put(held.clone());
     let replace = async |condition: &Condition| write_if(store, shape, &put, condition).await;
     assert_eq!(replace(&Condition::Exists).await, WriteOutcome::Done);
-    let whole = Condition::Holds(held.clone());
+    let whole = Condition::holds(held.clone());
     assert_eq!(replace(&whole).await, WriteOutcome::Done);
     let refused = WriteOutcome::Refused(Some(held.clone()));
     for (name, value) in &held {
         let with = |value: Value| {
             let mut expected = held.clone();
             expected.insert(name.clone(), value);
-            Condition::Holds(expected)
+            Condition::holds(expected)
         };
-        let one = Condition::Holds(Item::from([(name.clone(), value.clone())]));
+        let one = Condition::holds(Item::from([(name.clone(), value.clone())]));
         assert_eq!(replace(&one).await, WriteOutcome::Done, "{name}");
         let others = [text("another"), number("-7"), Value::L(vec![value.clone()])];
         for other in others {
@@ -89,7 +89,7 @@ pub(super) async fn held_items(store: &impl ItemStore, shape: &TableShape) {
         }
         let mut missing = held.clone();
         missing.insert(format!("{name} 2"), value.clone());
-        assert_eq!(replace(&Condition::Holds(missing)).await, refused, "{name}");
+        assert_eq!(replace(&Condition::holds(missing)).await, refused, "{name}");
     }
     let equal = Item::from([
         ("n1".to_owned(), number("1.0")),
@@ -98,10 +98,16 @@ pub(super) async fn held_items(store: &impl ItemStore, shape: &TableShape) {
             Value::string_set(vec!["b".to_owned(), "a".to_owned()]),
         ),
     ]);
-    assert_eq!(replace(&Condition::Holds(equal)).await, WriteOutcome::Done);
+    assert_eq!(replace(&Condition::holds(equal)).await, WriteOutcome::Done);
     let part = Item::from([("texts".to_owned(), Value::string_set(vec!["a".to_owned()]))]);
-    assert_eq!(replace(&Condition::Holds(part)).await, refused);
+    assert_eq!(replace(&Condition::holds(part)).await, refused);
+    let without = |absent: &str| Condition::Holds {
+        attributes: Item::from([("n1".to_owned(), number("1"))]),
+        absent: vec!["nowhere".to_owned(), absent.to_owned()],
+    };
+    assert_eq!(replace(&without("n2")).await, WriteOutcome::Done);
+    assert_eq!(replace(&without("bytes")).await, refused);
     let most = (0..MAX_COMPARED_ATTRIBUTES).map(|n| (format!("attribute {n:03}"), number("1")));
     let most: Item = most.collect();
-    assert_eq!(replace(&Condition::Holds(most)).await, refused);
+    assert_eq!(replace(&Condition::holds(most)).await, refused);
 }

@@ -228,8 +228,8 @@ fn check_condition(condition: &Condition) -> Result<(), String> {
             Value::S(_) | Value::N(_) | Value::B(_) => Ok(()),
             _ => Err("only a text, a number or bytes come before or after others".to_owned()),
         },
-        Condition::Holds(attributes) => match attributes.len() {
-            1..=MAX_COMPARED_ATTRIBUTES => Ok(()),
+        Condition::Holds { attributes, absent } => match attributes.len() + absent.len() {
+            1..=MAX_COMPARED_ATTRIBUTES if !attributes.is_empty() => Ok(()),
             compared => Err(format!(
                 "1 to {MAX_COMPARED_ATTRIBUTES} attributes can be compared, these are {compared}"
             )),
@@ -269,9 +269,10 @@ fn holds(condition: &Condition, held: Option<&Item>) -> bool {
         Condition::NotNewer { attribute, than } => {
             order(attribute, than).is_some_and(Ordering::is_le)
         }
-        Condition::Holds(attributes) => held.is_some_and(|held| {
-            let mut attributes = attributes.iter();
-            attributes.all(|(name, value)| held.get(name) == Some(value))
+        Condition::Holds { attributes, absent } => held.is_some_and(|held| {
+            let mut wanted = attributes.iter();
+            wanted.all(|(name, value)| held.get(name) == Some(value))
+                && absent.iter().all(|name| !held.contains_key(name))
         }),
     }
 }

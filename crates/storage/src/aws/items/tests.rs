@@ -121,7 +121,7 @@ async fn every_write_is_sent_with_its_condition() {
         set: item(r#"{"marker":{"S":"true"}}"#),
         remove: vec!["marker_tries".to_owned(), "b.c".to_owned()],
     };
-    let holds = Condition::Holds(item(r#"{"marker":{"S":"false"},"ss":{"SS":["a","b"]}}"#));
+    let holds = Condition::holds(item(r#"{"marker":{"S":"false"},"ss":{"SS":["a","b"]}}"#));
     let expected = json!({
         "TableName": "offers",
         "Key": body(KEY),
@@ -197,7 +197,7 @@ async fn as_many_attributes_are_compared_as_one_expression_takes() {
     let name = |n| format!("a name much longer than its place in the expression {n}");
     let most = (0..MAX_COMPARED_ATTRIBUTES).map(|n| (name(n), number("1")));
     let key = ItemWrite::Delete(item(KEY));
-    let (_, request) = sent(&key, &Condition::Holds(most.collect())).await;
+    let (_, request) = sent(&key, &Condition::holds(most.collect())).await;
     let expression = request["ConditionExpression"].as_str().unwrap();
     let operators = expression.matches(" = ").count() + expression.matches(" AND ").count();
     assert!(

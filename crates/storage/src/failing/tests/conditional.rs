@@ -20,7 +20,7 @@ fn set(of: &str, value: &str) -> ItemWrite {
 }
 
 fn holds(value: &str) -> Condition {
-    Condition::Holds(records::Item::from([("v".to_owned(), text(value))]))
+    Condition::holds(records::Item::from([("v".to_owned(), text(value))]))
 }
 
 #[tokio::test(start_paused = true)]

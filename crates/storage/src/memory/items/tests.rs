@@ -188,8 +188,8 @@ async fn refuses_pages_and_writes_that_dynamodb_refuses() {
     let delete = ItemWrite::Delete(key());
     for condition in [
         than,
-        Condition::Holds(Item::new()),
-        Condition::Holds(most.collect()),
+        Condition::holds(Item::new()),
+        Condition::holds(most.collect()),
     ] {
         let answer = tables.write_if(&shape(), &delete, &condition).await;
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused);
