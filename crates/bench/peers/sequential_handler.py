@@ -71,7 +71,7 @@ def read(key: dict[str, str]) -> dict[str, Any]:
 
 def put(name: str, body: bytes) -> None:
     """Put one object."""
-    s3.put_object(Bucket=bucket, Key=f"reprocessed/{name}", Body=body, IfNoneMatch="*")
+    s3.put_object(Bucket=bucket, Key=f"reprocessed/table={table.name}/{name}", Body=body, IfNoneMatch="*")
 
 
 def mark(key: dict[str, str]) -> None:

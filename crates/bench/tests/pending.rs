@@ -57,7 +57,7 @@ fn mark(number: u64) -> Value {
 
 async fn put(server: &Server, number: u64) -> Answered {
     let name = key_of(&item(number)).unwrap().join("/");
-    let line = format!("PUT /lake/reprocessed/{name}.json?x-id=PutObject");
+    let line = format!("PUT /lake/reprocessed/table=offers/{name}.json?x-id=PutObject");
     let only_new = "if-none-match: *\r\n";
     server
         .send(&line, only_new, &output(number).to_string())
@@ -256,7 +256,7 @@ async fn what_this_endpoint_is_not_asked_for_is_refused() {
 #[tokio::test]
 async fn objects_are_put_on_conditions_and_read_back() {
     let server = start(2).await;
-    let name = "/lake/reprocessed/account-000/000000000000.json";
+    let name = "/lake/reprocessed/table=offers/account-000/000000000000.json";
     let (put_line, body) = (format!("PUT {name}"), output(0).to_string());
     let missing = server.send(&format!("GET {name}"), "", "").await;
     assert_eq!(missing.status(), "404");
@@ -282,7 +282,7 @@ async fn objects_are_put_on_conditions_and_read_back() {
         assert_eq!(answer.status(), status, "{headers}: {}", answer.body);
     }
     for name in ["account-000/000000000001.json", "other.json", "x/y.txt"] {
-        let line = format!("PUT /lake/reprocessed/{name}");
+        let line = format!("PUT /lake/reprocessed/table=offers/{name}");
         let answer = server.send(&line, "", &body).await;
         assert_eq!(answer.status(), "400", "{name}: {}", answer.body);
     }
@@ -311,7 +311,7 @@ async fn the_lines_of_a_bundle_are_outputs() {
         (&unknown, "400"),
         (&whole, "200"),
     ] {
-        let put = "PUT /lake/reprocessed/lane=00/a..b-0123456789abcdef.jsonl.gz";
+        let put = "PUT /lake/reprocessed/table=offers/lane=00/a..b-0123456789abcdef.jsonl.gz";
         let answer = server.send_with_length(put, "", body, body.len()).await;
         assert_eq!(answer.status(), status, "{}", answer.body);
     }

@@ -1,4 +1,4 @@
-//! What was made of pending items, under `reprocessed/` in the lake: `<account>/<offer_id>.json`, plain JSON of one item, or a
+//! What was made of pending items, under `reprocessed/table=offers/` in the lake: `<account>/<offer_id>.json`, plain JSON of one item, or a
 //! bundle `….jsonl.gz` of gzipped lines `{"run":1,"key":…,"output":…}`. Everything that comes is read and counted.
 
 use std::collections::HashMap;

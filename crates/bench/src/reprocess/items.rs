@@ -18,7 +18,7 @@ pub const DONE: &str = "true";
 /// Names of the table's keys, both strings.
 pub const KEYS: [&str; 2] = ["account", "offer_id"];
 /// Where the outputs are in the lake.
-pub const PREFIX: &str = "reprocessed/";
+pub const PREFIX: &str = "reprocessed/table=offers/";
 
 /// Values of the key attributes, in the order of [`KEYS`]. They hold nothing that an object's name would have to encode.
 pub type Key = [String; 2];
