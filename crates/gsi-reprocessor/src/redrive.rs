@@ -104,7 +104,7 @@ async fn put_back<T: ItemStore>(
     };
     let failed = Condition::holds(Item::from([marker(&lane.failed)]));
     Ok(match tables.write_if(order.table, &write, &failed).await? {
-        WriteOutcome::Done => true,
+        WriteOutcome::Done | WriteOutcome::Updated(_) => true,
         // An earlier attempt may have landed while its answer was lost: then it is pending now.
         WriteOutcome::Refused(held) => {
             held.is_some_and(|held| held.get(attribute) == Some(&Value::S(lane.pending.clone())))

@@ -79,6 +79,16 @@ enum Tries {
     Foreign,
 }
 
+/// What became of an update.
+enum Updated {
+    /// It was done to this item.
+    From(Item),
+    /// It had been done before.
+    Before,
+    /// The condition did not hold.
+    Not,
+}
+
 /// How an item's turn ends early.
 pub enum Halt {
     /// The item is not pending any more, or not what it was.
@@ -229,8 +239,11 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             remove.push(markers.tries_attribute());
         }
         match self.update(pending, set, remove, &pending.unchanged).await {
-            Ok(true) => {}
-            Ok(false) => return Err(Halt::Skipped),
+            Ok(Updated::From(before)) if before == pending.item => {}
+            // Somebody added an attribute that no condition could speak of: what is stored is not that item's result.
+            Ok(Updated::From(before)) => return Err(self.take_back(pending, &before).await),
+            Ok(Updated::Before) => {}
+            Ok(Updated::Not) => return Err(Halt::Skipped),
             // DynamoDB does not like the item as it would be, too large for one.
             Err(error) if error.kind() == ErrorKind::Refused => {
                 return Err(self.fail(pending, &error_chain(&error)).await);
@@ -249,6 +262,27 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             }
         }
         Ok(())
+    }
+
+    /// Makes an item pending again that was marked although it had changed, unless somebody has changed the marker since.
+    async fn take_back(&self, pending: &Pending, before: &Item) -> Halt {
+        let markers = &self.config.markers;
+        let names = [markers.attribute.clone(), markers.tries_attribute()];
+        let set = some_attributes(before, &names);
+        let condition = match &self.lane.done {
+            Some(done) => Condition::holds(Item::from([(
+                markers.attribute.clone(),
+                Value::S(done.clone()),
+            )])),
+            None => Condition::Holds {
+                attributes: pending.key.clone(),
+                absent: vec![markers.attribute.clone()],
+            },
+        };
+        match self.update(pending, set, Vec::new(), &condition).await {
+            Ok(_) => Halt::Skipped,
+            Err(error) => Halt::Trouble(error),
+        }
     }
 
     /// Counts a try of an item that could not be processed, and sets it aside if it has had them all.
@@ -280,8 +314,8 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             .update(pending, set, Vec::new(), &pending.unchanged)
             .await
         {
-            Ok(true) => Ok(Halt::Failed { set_aside: false }),
-            Ok(false) => Ok(Halt::Skipped),
+            Ok(Updated::Not) => Ok(Halt::Skipped),
+            Ok(_) => Ok(Halt::Failed { set_aside: false }),
             // There is no room in the item for the count: this was its only try.
             Err(error) if error.kind() == ErrorKind::Refused => {
                 self.set_aside(pending, tries, reason, Item::new()).await
@@ -321,8 +355,8 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             marked => marked,
         };
         Ok(match marked? {
-            true => Halt::Failed { set_aside: true },
-            false => Halt::Skipped,
+            Updated::Not => Halt::Skipped,
+            _ => Halt::Failed { set_aside: true },
         })
     }
 
@@ -343,14 +377,14 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
         }
     }
 
-    /// Changes the item if the condition holds; false if it does not.
+    /// Changes the item if the condition holds.
     async fn update(
         &self,
         pending: &Pending,
         set: Item,
         remove: Vec<String>,
         condition: &Condition,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Updated, StorageError> {
         let write = ItemWrite::Update {
             key: pending.key.clone(),
             set,
@@ -360,15 +394,18 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             .patiently(async || self.tables.write_if(self.table, &write, condition).await)
             .await?;
         Ok(match (outcome, write) {
-            (WriteOutcome::Done, _) => true,
+            (WriteOutcome::Updated(before), _) => Updated::From(before.unwrap_or_default()),
             // An earlier attempt at this very write may have landed while its answer was lost.
             (WriteOutcome::Refused(Some(held)), ItemWrite::Update { set, remove, .. }) => {
                 let mut after = pending.item.clone();
                 after.retain(|name, _| !remove.contains(name));
                 after.extend(set);
-                held == after
+                match held == after {
+                    true => Updated::Before,
+                    false => Updated::Not,
+                }
             }
-            (WriteOutcome::Refused(_), _) => false,
+            (WriteOutcome::Done | WriteOutcome::Refused(_), _) => Updated::Not,
         })
     }
 
@@ -397,8 +434,8 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
 
     /// The condition that the item is what was read; nothing if it cannot be said.
     ///
-    /// With a version attribute: the version, the marker and the tries. Else every attribute, but for the key: an attribute that was
-    /// *added* meanwhile goes unseen then, unless it is that of the tries.
+    /// With a version attribute: the version, the marker and the tries. Else every attribute, but for the key. An attribute that was
+    /// *added* meanwhile is no matter for a condition, unless it is that of the tries; the answer to the mark tells of it.
     fn unchanged(&self, key: &Item, item: &Item, tries: Tries) -> Option<Condition> {
         let markers = &self.config.markers;
         let tries_attribute = markers.tries_attribute();

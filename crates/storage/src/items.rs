@@ -154,11 +154,20 @@ pub const MAX_COMPARED_ATTRIBUTES: usize = 150;
 /// What became of a write on a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteOutcome {
-    /// It was done.
+    /// The item was put or deleted.
     Done,
+    /// The item was updated: what it was just before. Nothing if it was made.
+    Updated(Option<Item>),
     /// The condition did not hold, and nothing was done: what the table holds under the key. After a first try that landed
     /// while its answer was lost, that is what was to be written: the caller compares.
     Refused(Option<Item>),
+}
+
+impl WriteOutcome {
+    /// Whether the condition held and the write was done.
+    pub fn is_done(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
 }
 
 /// A table's stream of changes.

@@ -180,7 +180,7 @@ impl ItemStore for Watched {
         let canonical = shape().canonical_key(key).expect("a good key");
         let before = self.tables.held(TABLE, &canonical);
         let outcome = self.tables.write_if(table, write, condition).await?;
-        if outcome == WriteOutcome::Done {
+        if let WriteOutcome::Updated(_) = outcome {
             let before = before.expect("no item is made by a mark");
             let after = self.tables.held(TABLE, &canonical);
             self.look_at(&before, &after.expect("a mark deletes nothing"));

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-    Select, StreamViewType, TableDescription,
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, Select, StreamViewType, TableDescription,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -243,9 +243,16 @@ impl AwsTables {
             .condition_expression(condition)
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values())
+            .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ALL_OLD)
             .send()
             .await;
+        if let Ok(updated) = answer {
+            let before = updated.attributes.map(item_of).transpose();
+            return before
+                .map(WriteOutcome::Updated)
+                .map_err(|fault| unreadable("UpdateItem", &table.name, fault));
+        }
         outcome("UpdateItem", table, answer, |refusal| match refusal {
             UpdateItemError::ConditionalCheckFailedException(failure) => Some(failure),
             _ => None,

@@ -107,7 +107,7 @@ async fn older_items(store: &impl ItemStore, shape: &TableShape) {
     assert_eq!(delete(&text("2")).await, held, "another type has no order");
     let bare = ItemWrite::Put(item(shape, 1, "bare"));
     let outcome = write_if(store, shape, &bare, &Condition::Exists).await;
-    assert_eq!(outcome, WriteOutcome::Done);
+    assert!(outcome.is_done());
     let held = WriteOutcome::Refused(Some(item(shape, 1, "bare")));
     assert_eq!(put(&number("2")).await, held, "no version, no order");
     assert_eq!(delete(&number("2")).await, held, "no version, no order");
@@ -139,7 +139,7 @@ async fn differing_items(store: &impl ItemStore, shape: &TableShape) {
         ("a.b #c", Value::L(vec![text("x")])),
         ("size", number("1.0")),
     ] {
-        assert_eq!(set(attribute, &value).await, WriteOutcome::Done);
+        assert!(set(attribute, &value).await.is_done());
         expected.insert(attribute.to_owned(), value.clone());
         expected.insert("also set".to_owned(), value.clone());
         let held = WriteOutcome::Refused(Some(expected.clone()));
@@ -188,7 +188,7 @@ async fn scans(store: &impl ItemStore, shape: &TableShape) {
     };
     for item in &expected {
         let outcome = write_if(store, shape, &ItemWrite::Put(item.clone()), &new).await;
-        assert_eq!(outcome, WriteOutcome::Done);
+        assert!(outcome.is_done());
     }
     for (segments, limit) in [
         (1, None),
@@ -287,7 +287,7 @@ pub(super) async fn clear(store: &impl ItemStore, shape: &TableShape) {
     for item in all(store, shape).await {
         let delete = ItemWrite::Delete(key_of(shape, &item));
         let outcome = write_if(store, shape, &delete, &Condition::Exists).await;
-        assert_eq!(outcome, WriteOutcome::Done);
+        assert!(outcome.is_done());
     }
     assert_eq!(all(store, shape).await, []);
 }

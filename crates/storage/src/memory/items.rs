@@ -212,14 +212,17 @@ fn write_one(
     if !holds(condition, held) {
         return Ok(WriteOutcome::Refused(held.cloned()));
     }
-    match written {
+    let before = match written {
         Some(item) => {
             check_item(shape, &item)?;
-            table.items.insert(key, item);
+            table.items.insert(key, item)
         }
-        None => drop(table.items.remove(&key)),
-    }
-    Ok(WriteOutcome::Done)
+        None => table.items.remove(&key),
+    };
+    Ok(match write {
+        ItemWrite::Update { .. } => WriteOutcome::Updated(before),
+        ItemWrite::Put(_) | ItemWrite::Delete(_) => WriteOutcome::Done,
+    })
 }
 
 fn check_condition(condition: &Condition) -> Result<(), String> {

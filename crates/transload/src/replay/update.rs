@@ -143,7 +143,7 @@ async fn write<T: ItemStore, C: Clock>(
     };
     Ok(match (write, outcome) {
         (ItemWrite::Delete(_), WriteOutcome::Done) => Fate::Deleted,
-        (_, WriteOutcome::Done) => Fate::Written,
+        (_, WriteOutcome::Done | WriteOutcome::Updated(_)) => Fate::Written,
         (ItemWrite::Delete(_), WriteOutcome::Refused(None)) => Fate::AlreadyThere,
         (ItemWrite::Put(ours), WriteOutcome::Refused(Some(held))) if ours == held => {
             Fate::AlreadyThere

@@ -402,7 +402,7 @@ async fn touch_one(
         from: job.value.clone(),
     };
     match tables.write_if(shape, &write, &condition).await {
-        Ok(WriteOutcome::Done) => Ok(Fate::Touched),
+        Ok(WriteOutcome::Updated(_) | WriteOutcome::Done) => Ok(Fate::Touched),
         Ok(WriteOutcome::Refused(Some(_))) => Ok(Fate::Held),
         Ok(WriteOutcome::Refused(None)) => Ok(Fate::Gone),
         // Such as an item that would be over 400 KB: the others can be touched.

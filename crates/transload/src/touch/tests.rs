@@ -139,7 +139,7 @@ impl ItemStore for Logged {
         condition: &Condition,
     ) -> Result<WriteOutcome, StorageError> {
         let outcome = self.tables.write_if(table, write, condition).await?;
-        if let (ItemWrite::Update { key, .. }, WriteOutcome::Done) = (write, &outcome) {
+        if let (ItemWrite::Update { key, .. }, WriteOutcome::Updated(_)) = (write, &outcome) {
             let millis = self.clock.elapsed().as_millis() as u64;
             self.updates.borrow_mut().push((millis, key.clone()));
         }
