@@ -8,16 +8,17 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from function_processes import processes_of
 from local_cloud import control
 
-from demo_run import changes, data, ingest, keep, report
+from demo_run import changes, data, ingest, keep, report, reprocess
 from demo_run.accounting import Load
 from demo_run.expected import Rules, expect_file
 from demo_run.killing import killed_at_work
+from demo_run.session import session_of
 from demo_run.show import heading, paint, paragraph, say
 
 NAME = "demo"
@@ -32,17 +33,12 @@ FLIGHTS = Rules(
 )
 
 
-def session_of(cloud: control.Cloud) -> boto3.Session:
-    """A boto3 session that knows the local cloud only: nothing of the caller's AWS settings is left in this process."""
-    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
-        del os.environ[name]
-    clean = control.clean_environment(cloud.endpoint(), cloud.home)
-    os.environ.update({name: value for name, value in clean.items() if name.startswith("AWS_") or name == "NO_PROXY"})
-    return boto3.Session()
+# What did not add up, and what explains a cloud with this endpoint that is left up.
+Played = tuple[list[str], Callable[[str], None]]
 
 
-def play(cloud: control.Cloud, rows: int) -> tuple[list[str], list[Load]]:
-    """The whole demo on a running cloud; returns what did not add up, and the loads."""
+def play(cloud: control.Cloud, rows: int) -> Played:
+    """The whole demo on a running cloud."""
     heading("Two files")
     offers, flights = data.offers(rows), data.flights()
     loads_wanted = [(offers, OFFERS), (flights, FLIGHTS)]
@@ -72,7 +68,7 @@ def play(cloud: control.Cloud, rows: int) -> tuple[list[str], list[Load]]:
     for load, outcome in zip(loads, outcomes, strict=True):
         report.read_back(load, outcome)
     report.explain_flights(loads[1], outcomes[1])
-    return report.verdict(loads, outcomes, log), loads
+    return report.verdict(loads, outcomes, log), lambda endpoint: keep.explain(endpoint, loads)
 
 
 def parse() -> argparse.Namespace:
@@ -81,6 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--began", type=int, required=True, help="when scripts/demo began, in seconds since 1970")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--reprocess", action="store_true")
     return parser.parse_args()
 
 
@@ -92,14 +89,16 @@ def run(options: argparse.Namespace) -> int:
             "the local cloud of an earlier run is still up, kept by --keep or in use by another demo; end it with: scripts/local/stop --name demo"
         )
     kept = False
+    if options.reprocess:
+        os.environ["SFN_WAIT_SCALE"] = reprocess.WAIT_SCALE
     try:
         cloud.launch()
-        faults, loads = play(cloud, options.rows)
+        faults, explain = (reprocess.play if options.reprocess else play)(cloud, options.rows)
         if faults:
             save_log(cloud)
         say(f"\nThat took {time.time() - options.began:.0f} seconds in all.")
         if options.keep:
-            keep.explain(cloud.endpoint(), loads)
+            explain(cloud.endpoint())
             kept = True
         return 1 if faults else 0
     except Exception:
@@ -111,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
             for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
             cloud.stop()
-            say("Stopped the local cloud and removed its state. To look around in it: scripts/demo --keep")
+            again = "scripts/demo --reprocess --keep" if options.reprocess else "scripts/demo --keep"
+            say(f"Stopped the local cloud and removed its state. To look around in it: {again}")
 
 
 def save_log(cloud: control.Cloud) -> None:

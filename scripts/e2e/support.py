@@ -136,8 +136,8 @@ def sweep() -> Answer:
 
 @contextlib.contextmanager
 def configured(function: str = "IngesterFunction", timeout: int | None = None, **variables: str) -> Iterator[None]:
-    """Runs a function (by its output's name) with another time-out (in seconds) or other variables for a while."""
-    functions, name = client("lambda"), output(function)
+    """Runs a function (by its output's name, or its own) with another time-out (in seconds) or other variables for a while."""
+    functions, name = client("lambda"), cloud()["outputs"].get(function, function)
     before = functions.get_function_configuration(FunctionName=name)
     environment = before["Environment"]["Variables"]
     functions.update_function_configuration(

@@ -237,9 +237,9 @@ class LogCommands(ChangingTable):
         """A new empty table with the keys of the deployed one."""
         name = f"replayed-{uuid.uuid4().hex}"
         like = client("dynamodb").describe_table(TableName=output("TableName"))["Table"]
-        client("dynamodb").create_table(
-            TableName=name, KeySchema=like["KeySchema"], AttributeDefinitions=like["AttributeDefinitions"], BillingMode="PAY_PER_REQUEST"
-        )
+        keys = {key["AttributeName"] for key in like["KeySchema"]}
+        definitions = [one for one in like["AttributeDefinitions"] if one["AttributeName"] in keys]
+        client("dynamodb").create_table(TableName=name, KeySchema=like["KeySchema"], AttributeDefinitions=definitions, BillingMode="PAY_PER_REQUEST")
         self.addCleanup(client("dynamodb").delete_table, TableName=name)
         return name
 

@@ -207,7 +207,7 @@ pub fn check_index(table: &TableShape, index: &str, attribute: &str) -> Result<(
                 .map(|key| format!("{} ({})", key.name, key.kind))
                 .collect();
             Err(format!(
-                "index {index:?} of table {name} has the partition key {}: {wanted}",
+                "index {index:?} of table {name} has the partition key {} (delete it first, or name another one): {wanted}",
                 keys.join(" and ")
             ))
         }
@@ -276,7 +276,7 @@ mod tests {
         let number = check(&table(vec![("pending", marker(KeyType::N))])).unwrap_err();
         assert!(
             number.starts_with(
-                "index \"pending\" of table offers has the partition key processed (N): expected"
+                "index \"pending\" of table offers has the partition key processed (N) (delete it first, or name another one): expected"
             ),
             "{number}"
         );

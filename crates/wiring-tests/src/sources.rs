@@ -24,13 +24,14 @@ pub fn squeezed(folder: impl AsRef<Path>) -> String {
     files.iter().map(|path| squeeze(&read(path))).collect()
 }
 
-/// Operations that are called on something named `client`, such as `get_object`, in order of their appearance.
+/// Operations that are called on something named `client` or `retrying`, such as `get_object`, in order of their appearance.
 ///
 /// # Panics
 /// If the code sends a request that was not begun that way, since it would be overlooked.
 pub fn sdk_calls(squeezed: &str) -> Vec<String> {
     let operations: Vec<String> = squeezed
         .split("client.")
+        .flat_map(|piece| piece.split("retrying."))
         .skip(1)
         .filter_map(|after| after.split_once("()"))
         .map(|(name, _)| name.to_owned())
@@ -40,7 +41,7 @@ pub fn sdk_calls(squeezed: &str) -> Vec<String> {
     assert_eq!(
         sent,
         operations.len(),
-        "{sent} requests are sent and {} are begun by `client.<operation>()`: {operations:?}",
+        "{sent} requests are sent and {} are begun by `client.<operation>()` or `retrying.<operation>()`: {operations:?}",
         operations.len()
     );
     assert!(
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn calls_are_found_over_lines_and_not_in_comments_or_tests() {
         let code = squeeze(
-            "self\n  .client // the shared one\n  .get_object()\n  .send()\n/// client.put_item()\nclient.query().send();\n\
+            "self\n  .client // the shared one\n  .get_object()\n  .send()\n/// client.put_item()\nself.retrying.query().send();\n\
              #[cfg(test)]\nmod tests {\n client.scan().send();\n}",
         );
         assert_eq!(sdk_calls(&code), ["get_object", "query"]);

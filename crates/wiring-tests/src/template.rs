@@ -119,6 +119,20 @@ impl Template {
         }
     }
 
+    /// Why CloudFormation refuses these parameters: the descriptions of assertions that do not hold.
+    ///
+    /// # Panics
+    /// If a rule uses a function that this does not know.
+    pub fn broken_rules(&self) -> Vec<String> {
+        let rules = self.document["Rules"].as_object().into_iter().flatten();
+        rules
+            .filter(|(_, rule)| self.holds(&rule["RuleCondition"]))
+            .flat_map(|(_, rule)| rule["Assertions"].as_array().into_iter().flatten())
+            .filter(|assertion| !self.holds(&assertion["Assert"]))
+            .map(|assertion| text_of(&assertion["AssertDescription"]))
+            .collect()
+    }
+
     fn resource(&self, id: &str) -> &Value {
         self.section("Resources")
             .get(id)

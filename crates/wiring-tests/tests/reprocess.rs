@@ -121,6 +121,34 @@ fn what_a_parameter_allows_the_config_takes_and_no_more() {
     }
 }
 
+#[test]
+fn lanes_without_a_number_in_their_markers_are_refused_before_anything_is_deployed() {
+    let template = Template::of_repository();
+    for (template, names) in [
+        (template.clone(), &[][..]),
+        (with_lanes(), &[]),
+        (
+            template.clone().with("Lanes", "2"),
+            &["PendingMarker", "FailedMarker"],
+        ),
+        (
+            with_lanes().with("FailedMarker", "failed"),
+            &["FailedMarker"],
+        ),
+    ] {
+        let found = template.broken_rules();
+        assert_eq!(found.len(), names.len(), "{found:?}");
+        for (text, name) in found.iter().zip(names) {
+            assert!(text.contains(name), "{text}");
+        }
+        assert_eq!(config(&template).is_ok(), names.is_empty());
+    }
+    // A rule cannot look for {shard}: what it lets through, the function refuses.
+    let other = with_lanes().with("PendingMarker", "no");
+    assert_eq!(other.broken_rules(), [""; 0]);
+    assert!(config(&other).is_err());
+}
+
 /// The target table as the function would see it.
 fn shape(template: &Template) -> TableShape {
     let table = template.properties("TargetTable");
@@ -257,11 +285,15 @@ fn the_drain_has_the_lanes_of_the_function_and_ends_before_its_history_does() {
     assert_eq!(given["ReprocessorFunctionArn"], template.arn(FUNCTION));
     assert_eq!(given["Lanes"], template.variables(FUNCTION)["LANES"]);
     assert_eq!(given["SweepSeconds"], "60");
+    assert_eq!(given["DrainConcurrency"], "50");
     // 25,000 events end an execution, and a run makes ten at most: the task five, the choice after it two, a wait two.
     let runs = given["RunsPerChild"].as_u64().expect("a number");
     assert!((1..=2_400).contains(&runs), "{runs}");
-    // The children of one Distributed Map that may run at a time.
-    assert_eq!(limit(&template, "Lanes", "MaxValue"), 1_000);
+    // An account may run 1,000 invocations at a time unless it asked for more; more lanes than there are take nothing.
+    let most = limit(&template, "Lanes", "MaxValue");
+    assert_eq!(limit(&template, "DrainConcurrency", "MaxValue"), most);
+    // None would mean any number of children.
+    assert_eq!(limit(&template, "DrainConcurrency", "MinValue"), 1);
 }
 
 #[test]

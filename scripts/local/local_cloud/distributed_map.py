@@ -1,4 +1,4 @@
-"""Distributed Map: ItemReader with JSONata arguments, ItemSelector before ItemBatcher, ResultWriter, and children without outer variables.
+"""Distributed Map: ItemReader and MaxConcurrency in JSONata, ItemSelector before ItemBatcher, ResultWriter, children without outer variables.
 
 ministack runs the items; this prepares them and writes the results. The children of a failed run are written too, before the
 failure goes on. A tolerated failure percentage counts batches, not the items in them.
@@ -145,6 +145,8 @@ def apply() -> None:
         # A label of our own finds the run again among those that go on at the same time.
         label = f"{definition.get('Label', 'Map')}-{uuid.uuid4().hex[:8]}"
         bare = {name: value for name, value in definition.items() if name not in HANDLED} | {"ItemsPath": "$", "Label": label}
+        if state.jsonata and "MaxConcurrency" in definition:
+            bare["MaxConcurrency"] = stepfunctions._jsonata_state_field(definition, "MaxConcurrency", "number", raw_input, context)
         failure, result = None, None
         try:
             # A child of a distributed map begins without the variables of its parent.

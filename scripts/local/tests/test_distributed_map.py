@@ -47,6 +47,13 @@ class DistributedMap(unittest.TestCase):
         expected = [{"BatchInput": {"bucket": self.bucket}, "Items": items[begin : begin + 2]} for begin in (0, 2, 4)]
         self.assertEqual(expected, json.loads(execution["output"]))
 
+    def test_concurrency_may_be_an_expression(self) -> None:
+        for said, expected in (("{% 1 + 1 %}", 2), (3, 3)):
+            execution = self.run_map({"QueryLanguage": "JSONata"}, Items=[1, 2], MaxConcurrency=said)
+            self.assertEqual("SUCCEEDED", execution["status"], execution.get("cause"))
+            [run] = client("stepfunctions").list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
+            self.assertEqual(expected, client("stepfunctions").describe_map_run(mapRunArn=run["mapRunArn"])["maxConcurrency"])
+
     def test_jsonata_reader_and_output(self) -> None:
         reader = self.reader()
         del reader["Parameters"]

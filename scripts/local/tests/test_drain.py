@@ -7,6 +7,7 @@ import tempfile
 import unittest
 import uuid
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from support import WAIT_SCALE, client, cloud, ended, function, start, state_machine
@@ -17,14 +18,17 @@ SWEEP_SECONDS = 10
 class Lanes:
     """Backlogs, the function that works them off, and the machine that drives it."""
 
-    def __init__(self, *lanes: dict, runs_per_child: int = 1000, changes: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *lanes: dict, sweep_seconds: int = SWEEP_SECONDS, runs_per_child: int = 1000, concurrency: int = 50,
+        changes: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(dir=Path(cloud()["probe_file"]).parent))
         for number, lane in enumerate(lanes):
             (self.folder / f"{number}.json").write_text(json.dumps({"pending": 0, "seconds": 0, "answers": []} | lane))
         worker = function(f"lanes-{uuid.uuid4().hex[:8]}", "lane_probe", {"LANES": str(self.folder)})
         self.machine = state_machine(
-            "drain.asl.json", changes, Partition="aws", ReprocessorFunctionArn=worker, Lanes=len(lanes), SweepSeconds=SWEEP_SECONDS,
-            RunsPerChild=runs_per_child,
+            "drain.asl.json", changes, Partition="aws", ReprocessorFunctionArn=worker, Lanes=len(lanes), SweepSeconds=sweep_seconds,
+            RunsPerChild=runs_per_child, DrainConcurrency=concurrency,
         )  # fmt: skip
 
     def drain(self, payload: dict | None = None) -> dict:
@@ -149,6 +153,24 @@ class Drain(unittest.TestCase):
         times = [line["time"] for line in lanes.invocations(0)]
         self.assertGreater(times[1] - times[0], SWEEP_SECONDS * WAIT_SCALE)
         self.assertGreater(times[2] - times[1], 30 * WAIT_SCALE)
+
+    def test_a_run_that_settles_less_than_it_leaves_unfinished_is_not_repeated_at_once(self) -> None:
+        lanes = Lanes({"answers": ["unfinished"], "pending": 5_001}, sweep_seconds=100)
+        report = json.loads(lanes.drain()["output"])
+        self.assertEqual((5_004, 5_002), (report["taken"], report["done"]))
+        self.assertEqual(["unfinished", "limit", "empty", "empty", "empty"], lanes.course(0))
+        times = [line["time"] for line in lanes.invocations(0)]
+        waited = [later - earlier > 100 * WAIT_SCALE for earlier, later in pairwise(times)]
+        # The second and the third run go well, and are followed by the next one at once.
+        self.assertEqual([True, False, False, True], waited)
+
+    def test_no_more_lanes_than_it_may_are_worked_on_at_the_same_time(self) -> None:
+        lanes = Lanes(*[{"pending": 2}] * 3, concurrency=1)
+        report = json.loads(lanes.drain()["output"])
+        self.assertEqual([2, 2, 2], [lane["done"] for lane in report["lanes"]])
+        spans = sorted((times[0], times[-1]) for times in ([line["time"] for line in lanes.invocations(lane)] for lane in range(3)))
+        for (_begin, end), (begin, _end) in pairwise(spans):
+            self.assertLess(end, begin)
 
     def test_two_at_once_do_no_harm(self) -> None:
         # Runs take much longer than what is between them, so the two meet.

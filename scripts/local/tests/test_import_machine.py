@@ -93,11 +93,17 @@ class Import(unittest.TestCase):
         self.assertEqual(expected, {name: cause[name] for name in expected})
         self.assertIn("CloudWatch", cause["failure_message"])
         self.assertTrue(cause["log_group"].startswith("arn:aws:logs:"), cause)
-        self.assertIn("delete the table, and import again", cause["message"])
+        self.assertIn(f"refused 1 of 2 items and imported the others into table {table['TableName']}, without recovery", cause["message"])
+        self.assertIn("import it into a new table. Or keep this table", cause["message"])
+        self.assertNotIn("delete", cause["message"])
+        # It is as the message says: the table can be kept, and nothing is switched on yet.
+        self.assertEqual(("ACTIVE", "DISABLED"), (shown(table)["TableStatus"], recovery(table)))
 
     def test_a_source_that_is_not_there_fails(self) -> None:
         cause = self.failed(run(payload({"S3Bucket": "no-such-bucket"}, parameters())), "Import.Failed")
         self.assertEqual(("S3NoSuchBucket", 0), (cause["failure_code"], cause["imported"]))
+        self.assertIn("ended FAILED", cause["message"])
+        self.assertIn("delete the table, and import again", cause["message"])
 
     def test_a_table_that_exists_is_refused_at_once(self) -> None:
         table = parameters()

@@ -32,8 +32,9 @@ const STATES_ERRORS: &[&str] = &[
 ];
 
 /// Errors of Lambda itself, beside those of the function. (Step Functions Developer Guide, "Handling errors" and "Handle transient
-/// Lambda service exceptions"; the exceptions of the Invoke API; Runtime.ExitError and Sandbox.Timedout are the error types of a
-/// process that ended and of one that was stopped for its time.)
+/// Lambda service exceptions"; the exceptions of the Invoke API; Runtime.ExitError, Runtime.Unknown and Sandbox.Timedout are
+/// the error types of a process that ended, of one that ended in a way that Lambda has no name for, and of one that was stopped
+/// for its time.)
 const LAMBDA_ERRORS: &[&str] = &[
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -46,6 +47,7 @@ const LAMBDA_ERRORS: &[&str] = &[
     "Lambda.EC2ThrottledException",
     "Lambda.Unknown",
     "Runtime.ExitError",
+    "Runtime.Unknown",
     "Sandbox.Timedout",
 ];
 
