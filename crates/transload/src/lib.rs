@@ -3,6 +3,7 @@
 mod advice;
 pub mod change_log;
 pub mod commands;
+mod duplicate_keys;
 pub mod generate;
 pub mod import;
 pub mod ingest;
@@ -14,6 +15,7 @@ pub mod preflight;
 pub mod replay;
 pub mod touch;
 pub mod verify_changes;
+mod wording;
 
 use std::time::Instant;
 

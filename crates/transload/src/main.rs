@@ -1,5 +1,6 @@
 //! The command line `transload`; everything it does is in the library of the same name.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
     match cli.run(&surroundings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", describe(&error));
+            // Nobody may be reading any more, as in `transload … 2>&1 | head`; the exit code says it all the same.
+            let _ = writeln!(io::stderr(), "error: {}", describe(&error));
             ExitCode::from(error.exit_code())
         }
     }

@@ -11,14 +11,19 @@ use tempfile::TempDir;
 
 const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:stack-import";
 
-fn run(folder: &TempDir, args: &[&str]) -> (i32, String, String) {
+fn command(folder: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_transload"));
     command
         .current_dir(folder)
         .env_clear()
-        .env("HOME", folder.path());
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
-    let output = command.arg("import").args(args).output().unwrap();
+        .env("HOME", folder.path())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .arg("import");
+    command
+}
+
+fn run(folder: &TempDir, args: &[&str]) -> (i32, String, String) {
+    let output = command(folder).args(args).output().unwrap();
     (
         output.status.code().unwrap(),
         String::from_utf8(output.stdout).unwrap(),
@@ -48,7 +53,7 @@ fn a_dry_run_says_what_the_import_costs_and_needs_no_cloud() {
                   2 write units of the table
 
     what an import makes of it:
-      note     1 columns become text, also where they look like numbers: only keys have types
+      note     1 column becomes text, numbers too: only keys have types
                → nothing, if that is meant; ingest takes types from a row mapping
 
     an import takes about 10 min 1 s (assumed, as AWS states no figure: 600 s, and 50000 rows or 20000000 bytes a second) and costs about $0.0021 (prices of 2026-11-20, us-east-1)
@@ -70,19 +75,19 @@ fn what_would_fail_or_lose_rows_is_refused_before_anything_is_sent() {
     let cases: [(&[&str], &str); 4] = [
         (
             &[],
-            "1 rows have no key or an empty one; 1 rows have a key that another row has too",
+            "1 row has no key or an empty one; 1 row has the key of a row before",
         ),
         (
             &["--accept-duplicates"],
-            "1 rows have no key or an empty one; 1 rows have a line break",
+            "1 row has no key or an empty one; 1 row has a line break",
         ),
         (
             &["--accept-line-breaks"],
-            "1 rows have no key or an empty one; 1 rows have a key",
+            "1 row has no key or an empty one; 1 row has the key",
         ),
         (
             &["--accept-line-breaks", "--accept-duplicates", "--json"],
-            "(1 rows have no key or an empty one)",
+            "(1 row has no key or an empty one)",
         ),
     ];
     for (more, wanted) in cases {
@@ -172,6 +177,67 @@ fn what_cannot_be_used_is_said_and_ends_with_2() {
         errors.contains("no region is set: set AWS_REGION"),
         "{errors}"
     );
+}
+
+#[test]
+fn a_source_without_rows_is_not_imported() {
+    for rows in ["id,n\n", "\n\n", "\u{feff}", "id,n\r\n\r\n"] {
+        let (code, text, errors) = run(&folder(rows), &[&DRY[..], &["--json"]].concat());
+        assert_eq!(code, 2, "{rows:?}: {errors}");
+        assert!(
+            errors.contains("nothing was imported"),
+            "{rows:?}: {errors}"
+        );
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["preflight"]["items"], 0);
+    }
+    let (code, _, errors) = run(&folder("id,n\n"), &DRY);
+    assert_eq!(code, 2);
+    assert_eq!(
+        errors,
+        "error: nothing was imported: there is no row in the source that could be an item\n"
+    );
+}
+
+#[test]
+fn a_state_machine_of_another_region_is_refused_before_anything_is_sent() {
+    let folder = folder("id\na\n");
+    let output = command(&folder)
+        .envs([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ])
+        .args([
+            "ids.csv", "--table", "ids", "--key", "id", "--bucket", "lake",
+        ])
+        // Whatever is sent there, is answered by nobody.
+        .args(["--endpoint-url", "http://127.0.0.1:9"])
+        .args(["--state-machine", MACHINE])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("is in us-east-1, and the region is eu-west-1: set AWS_REGION=us-east-1"),
+        "{errors}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_gone_stops_nothing() {
+    for (rows, wanted) in [("id\na\n", 0), ("id\n", 2)] {
+        let folder = folder(rows);
+        let gone = || std::os::unix::net::UnixStream::pair().unwrap().0;
+        let status = command(&folder)
+            .args(DRY)
+            .stdout(std::os::fd::OwnedFd::from(gone()))
+            .stderr(std::os::fd::OwnedFd::from(gone()))
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(wanted), "{rows:?}");
+    }
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn unusable_arguments_end_with_2_and_say_what_to_do() {
     insta::assert_snapshot!(message(&["--table", "offers"]), @"error: the following required arguments were not provided:   <FILE>");
     insta::assert_snapshot!(message(&["data.csv", "--table", ""]), @"error: a value is required for '--table <TABLE>' but none was supplied");
     insta::assert_snapshot!(message(&["no.csv", "--table", "offers"]), @r#"error: there is no file "no.csv": expected a CSV file, plain or compressed with gzip or zstd"#);
-    insta::assert_snapshot!(message(&["taken", "--table", "offers"]), @r#"error: "taken" is no regular file: write the rows into a file first, since backup and rejects are put beside it"#);
+    insta::assert_snapshot!(message(&["taken", "--table", "offers"]), @r#"error: "taken" is no regular file, but a folder, a pipe or a device: write the rows into a file first"#);
     insta::assert_snapshot!(message(&["data.csv", "--table", "offers", "--mapping", "no.json"]), @r#"error: cannot read the row mapping "no.json": expected a file with a JSON object: No such file or directory (os error 2)"#);
     insta::assert_snapshot!(message(&["data.csv", "--table", "offers", "--mapping", "wrong.json"]), @r#"error: the row mapping "wrong.json" is wrong: expected a JSON object with the members columns, constants and shards: unknown field `colums`, expected one of `columns`, `constants`, `shards` at line 1 column 9"#);
     insta::assert_snapshot!(message(&["data.csv", "--table", "offers", "--endpoint-url", "localhost:4566"]), @"error: invalid value 'localhost:4566' for '--endpoint-url <URL>': expected an address such as http://127.0.0.1:4566");

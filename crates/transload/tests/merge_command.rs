@@ -143,7 +143,7 @@ fn the_header_is_found_below_titles_or_given() {
     write(&folder, "title.csv", "Customers\n;\nid;name\n1;Ann\n");
     assert_eq!(merged(&folder, &["title.csv"]).0, "id,name\n1,Ann\n");
     write(&folder, "bare.csv", "00001,Ann\n00002,Bob\n");
-    let message = failed(&folder, 1, &["bare.csv"]);
+    let message = failed(&folder, 2, &["bare.csv"]);
     assert!(
         message.contains("bare.csv: none of the first 100 rows looks like a header"),
         "{message}"
@@ -159,12 +159,12 @@ fn the_header_is_found_below_titles_or_given() {
         merged(&folder, &["bare.csv", "--header-row", "1"]).0,
         "00001,Ann\n00002,Bob\n"
     );
-    let message = failed(&folder, 1, &["bare.csv", "--header-row", "9"]);
+    let message = failed(&folder, 2, &["bare.csv", "--header-row", "9"]);
     assert!(
         message.contains("row 9, which --header-row names, has no value"),
         "{message}"
     );
-    let message = failed(&folder, 1, &["a.xlsx", "--key", "ID"]);
+    let message = failed(&folder, 2, &["a.xlsx", "--key", "ID"]);
     assert!(
         message.contains("none of the first 100 rows has a column \"ID\""),
         "{message}"
@@ -201,8 +201,16 @@ fn duplicates_are_counted_and_written() {
     );
     assert!(err.contains("warning: 2 rows have the key of a row before them (1 with other values), such as a.csv, line 4 that of a.csv, line 2"), "{err}");
     assert_eq!(merged(&folder, &["a.csv", "b.csv"]).1["duplicates"], 3);
-    let message = failed(&folder, 1, &["a.csv", "--key", "none"]);
-    assert!(message.contains("has a column \"none\""), "{message}");
+    let message = failed(&folder, 2, &["a.csv", "--key", "none"]);
+    assert!(
+        message.contains("has a column \"none\" (the first row has \"id\", \"sort\", \"v\")"),
+        "{message}"
+    );
+    let message = failed(&folder, 2, &["a.csv", "--sheet", "Ids"]);
+    assert!(
+        message.contains("no file is a workbook: leave --sheet out"),
+        "{message}"
+    );
 }
 
 #[test]

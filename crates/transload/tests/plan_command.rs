@@ -54,13 +54,13 @@ fn a_plan_says_what_is_in_the_file_and_which_way_to_take() {
                   3 write units of processed-index, for 3 rows
 
     what an import makes of it:
-      loses    1 rows have a key that another row has too: one row of each key stays, at random
+      loses    1 row has the key of a row before: one row of each key stays, at random
                  ids.csv, line 4: it has the key of line 2
                → ingest keeps the last one of a key; --accept-duplicates takes the one that chance leaves
-      note     1 rows are not in an index: they have no key for it
+      note     1 row is not in an index, for want of a key
                  ids.csv, line 5: not in processed-index
                → nothing, if that is meant
-      note     1 cells are empty: their items have no such attribute
+      note     1 cell is empty: the item has no such attribute
                  ids.csv, line 5: column "processed"
                → nothing, if that is meant
 
@@ -85,7 +85,7 @@ fn a_plan_says_what_is_in_the_file_and_which_way_to_take() {
       rows with one key: not known: the guides that were read do not say which row stays
       rows that are no items: reported in a bucket; the others are written
 
-    take ingest: 1 rows have a key that another row has: the last one wins, where an import leaves it to chance
+    take ingest: of rows with one key the last one wins, where an import leaves it to chance (1 row too many)
     "#);
 }
 
@@ -119,7 +119,9 @@ fn what_cannot_be_used_is_said_and_ends_with_2() {
     let folder = folder();
     fs::write(folder.path().join("prices.json"), "{}").unwrap();
     fs::write(folder.path().join("empty.csv"), "").unwrap();
-    let cases: [(&[&str], &str); 9] = [
+    fs::create_dir(folder.path().join("rows")).unwrap();
+    let cases: [(&[&str], &str); 10] = [
+        (&["rows", "--key", "id"], "is no regular file, but a folder"),
         (&["ids.csv"], "--table <TABLE>"),
         (
             &["none.csv", "--key", "id"],

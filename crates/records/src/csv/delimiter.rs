@@ -15,8 +15,8 @@ pub enum Delimiter {
 }
 
 impl Delimiter {
-    /// In the order in which they are tried.
-    const ALL: [Self; 4] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe];
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 4] = [Self::Comma, Self::Semicolon, Self::Tab, Self::Pipe];
 
     /// The delimiter's byte.
     pub const fn byte(self) -> u8 {

@@ -7,7 +7,7 @@ pub mod ingest;
 pub mod merge;
 mod paced_bar;
 pub mod plan;
-mod preflight_bar;
+mod reading_bar;
 pub mod redrive;
 pub mod replay;
 pub mod touch;
@@ -21,6 +21,11 @@ fn print_line(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
+}
+
+/// Says something beside the result; that nobody reads it is no reason to stop.
+fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The name of a bucket: a URL in its place is a likely slip.

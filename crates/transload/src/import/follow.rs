@@ -8,7 +8,7 @@ use storage::{
     ErrorKind, Execution, ExecutionStatus, ImportStatus, StorageError, TableImports, Workflows,
 };
 
-use super::ImportError;
+use super::{ImportError, Machine};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub struct Following<'a, W, T> {
     /// The execution's ARN.
     pub execution: &'a str,
     /// The machine, whose account and region the table is in.
-    pub machine: &'a super::Machine,
+    pub machine: &'a Machine,
     /// The table.
     pub table: &'a str,
 }
@@ -78,11 +78,23 @@ pub enum Ending {
 
 impl Report {
     /// Reads the output of the state machine.
-    pub(super) fn of(execution: &Execution, table: &str) -> Self {
+    ///
+    /// # Errors
+    /// An output of another state machine.
+    pub(super) fn of(
+        execution: &Execution,
+        machine: &Machine,
+        table: &str,
+    ) -> Result<Self, ImportError> {
         let output = execution.output.as_deref().unwrap_or_default();
         let output: Value = serde_json::from_str(output).unwrap_or_default();
+        if output["import_arn"].is_null() {
+            return Err(ImportError::OtherMachine {
+                machine: machine.arn().to_owned(),
+            });
+        }
         let count = |name: &str| output[name].as_u64().unwrap_or(0);
-        Self {
+        Ok(Self {
             table: table.to_owned(),
             imported: count("imported"),
             processed: count("processed"),
@@ -90,7 +102,7 @@ impl Report {
             bytes: count("bytes"),
             log: log_command(&output),
             message: output["message"].as_str().map(str::to_owned),
-        }
+        })
     }
 }
 
@@ -168,7 +180,8 @@ pub async fn follow<W: Workflows, T: TableImports>(
             Ok(execution) => {
                 failed_looks = 0;
                 if execution.status == ExecutionStatus::Succeeded {
-                    return Ok(Ending::Done(Report::of(&execution, following.table)));
+                    let report = Report::of(&execution, following.machine, following.table)?;
+                    return Ok(Ending::Done(report));
                 }
                 if let Some(failure) = Failure::of(&execution) {
                     return Err(ImportError::Failed {

@@ -14,11 +14,12 @@ use storage::{
     ErrorKind, Execution, ExecutionStatus, ObjectStore, StorageError, TableStore, Workflows,
 };
 
+use crate::advice::Advice;
 use crate::ingest::LocalFile;
 use crate::preflight::{Effect, Finding, Kind, Preflight, SourceError, SourceSet};
 
 pub use follow::{Ending, Following, Report, Stage, follow};
-pub use request::{Machine, Order};
+pub use request::{Machine, Order, OtherRegion};
 pub use upload::UploadError;
 
 use follow::Failure;
@@ -61,15 +62,29 @@ pub enum ImportError {
         /// What was said of it.
         message: String,
     },
-    /// The state machine or the table cannot be asked.
-    #[error("{what} cannot be {done}")]
-    Store {
-        /// `the table ids`
-        what: String,
-        /// `started`
-        done: &'static str,
+    /// The table cannot be looked up.
+    #[error("{}", ADVICE.about(table, source.kind()))]
+    Table {
+        /// The table.
+        table: String,
         /// Why not.
         source: StorageError,
+    },
+    /// The state machine cannot be asked.
+    #[error("{}", about_machine(machine, source.kind()))]
+    Machine {
+        /// Its ARN.
+        machine: String,
+        /// Why not.
+        source: StorageError,
+    },
+    /// The execution says nothing of an import.
+    #[error(
+        "{machine} ended without the report of an import: check --state-machine, which expects output ImportMachineArn of the stack"
+    )]
+    OtherMachine {
+        /// Its ARN.
+        machine: String,
     },
     /// The execution ended otherwise than it should.
     #[error("the import did not succeed: {message}{}", log_hint(log))]
@@ -84,6 +99,43 @@ pub enum ImportError {
         "it cannot be found out how far the import is; it goes on, and the same command joins it again"
     )]
     Lost(#[source] StorageError),
+}
+
+impl ImportError {
+    /// Whether other arguments are needed, or the table in the way has to go, where trying again cannot help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::TableExists(_) | Self::PartialTable { .. } | Self::OtherMachine { .. } => true,
+            Self::Upload(error) => matches!(
+                error,
+                UploadError::NoBucket { .. } | UploadError::Neighbour { .. }
+            ),
+            Self::Source(error) => error.is_usage(),
+            Self::Machine { source, .. } => source.kind() == ErrorKind::NotFound,
+            Self::Replaced | Self::Table { .. } | Self::Failed { .. } | Self::Lost(_) => false,
+        }
+    }
+}
+
+const ADVICE: Advice = Advice {
+    option: "--table",
+    rights: "dynamodb:DescribeTable on it",
+    throttled: ": try again later",
+};
+
+/// What can be done about an answer of the state machine.
+fn about_machine(machine: &str, kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::Refused => format!(
+            "there is no state machine {machine} that could be started: check --state-machine (output ImportMachineArn of the stack), the region and --endpoint-url"
+        ),
+        ErrorKind::Denied => format!(
+            "access to the state machine {machine} is denied: check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need states:StartExecution on it and states:DescribeExecution on its executions"
+        ),
+        _ => format!(
+            "the state machine {machine} does not answer; running the command again is safe"
+        ),
+    }
 }
 
 fn log_hint(log: &Option<String>) -> String {
@@ -119,9 +171,8 @@ pub async fn table_exists<T: TableStore>(tables: &T, table: &str) -> Result<bool
     match tables.describe(table).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(ImportError::Store {
-            what: format!("the table {table}"),
-            done: "looked up",
+        Err(source) => Err(ImportError::Table {
+            table: table.to_owned(),
             source,
         }),
     }
@@ -208,7 +259,7 @@ pub async fn begin<W: Workflows>(
                     });
                 }
                 (ExecutionStatus::Succeeded, _, true) => {
-                    return Ok(Begun::Done(Report::of(&execution, table)));
+                    return Ok(Begun::Done(Report::of(&execution, machine, table)?));
                 }
                 (_, Some(failure), true) if failure.error == "Import.Failed" => {
                     return Err(ImportError::PartialTable {
@@ -232,9 +283,8 @@ pub async fn begin<W: Workflows>(
     let execution = workflows
         .start(machine.arn(), &name, &order.input(next))
         .await
-        .map_err(|source| ImportError::Store {
-            what: format!("the state machine {}", machine.arn()),
-            done: "started",
+        .map_err(|source| ImportError::Machine {
+            machine: machine.arn().to_owned(),
             source,
         })?;
     Ok(Begun::Running {
@@ -271,9 +321,8 @@ async fn newest<W: Workflows>(
                 };
             }
             Err(source) => {
-                return Err(ImportError::Store {
-                    what: format!("the state machine {}", machine.arn()),
-                    done: "looked at",
+                return Err(ImportError::Machine {
+                    machine: machine.arn().to_owned(),
                     source,
                 });
             }

@@ -135,6 +135,17 @@ fn key_schema(partition: &[KeyAttribute], sort: &[KeyAttribute]) -> Vec<Value> {
     partition.chain(sort.iter().map(element("RANGE"))).collect()
 }
 
+/// The state machine is in another region than the table would be looked for in.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the state machine {machine} is in {own}, and the region is {region}: set AWS_REGION={own}, or take output ImportMachineArn of the stack in {region}"
+)]
+pub struct OtherRegion {
+    machine: String,
+    own: String,
+    region: String,
+}
+
 /// A state machine by its ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -164,6 +175,22 @@ impl Machine {
             // An alias or a version stands behind it.
             name: name.split(':').next().unwrap_or_default().to_owned(),
         })
+    }
+
+    /// Whether it is in this region, which the table and the bucket are looked for in.
+    ///
+    /// # Errors
+    /// Another region than that of the machine.
+    pub fn check_region(&self, region: &str) -> Result<(), OtherRegion> {
+        let own = self.place.split(':').nth(3).unwrap_or_default();
+        match own == region {
+            true => Ok(()),
+            false => Err(OtherRegion {
+                machine: self.arn.clone(),
+                own: own.to_owned(),
+                region: region.to_owned(),
+            }),
+        }
     }
 
     /// As it was given.
@@ -306,6 +333,20 @@ mod tests {
             ..shape.clone()
         };
         assert!(order(&long).execution_name(anew).len() <= 80);
+    }
+
+    #[test]
+    fn a_machine_is_in_the_region_of_the_table() {
+        let arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-import";
+        let machine = Machine::parse(arn).unwrap();
+        assert!(machine.check_region("eu-west-1").is_ok());
+        let message = machine.check_region("us-east-1").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            format!(
+                "the state machine {arn} is in eu-west-1, and the region is us-east-1: set AWS_REGION=eu-west-1, or take output ImportMachineArn of the stack in us-east-1"
+            )
+        );
     }
 
     #[test]

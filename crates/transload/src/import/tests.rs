@@ -1,20 +1,17 @@
-use std::fs;
-use std::rc::Rc;
+mod uploads;
+
 use std::time::Duration;
 
 use records::TableShape;
 use serde_json::json;
-use storage::failing::{Failing, Fault, FaultPlan};
-use storage::memory::{MemoryImports, MemoryObjects, MemoryTables, MemoryWorkflows};
+use storage::memory::{MemoryImports, MemoryTables, MemoryWorkflows};
 use storage::{ImportProgress, ImportStatus, TableImports};
-use tempfile::TempDir;
 
 use super::*;
 use crate::preflight::{Finding, Format, KeySpec, table_shape};
 
 const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:stack-import";
 const TABLE_ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/ids";
-const KEY: &str = "imports/ids/ids.csv";
 
 fn shape() -> TableShape {
     table_shape("ids", &KeySpec::parse("id").unwrap(), &[]).unwrap()
@@ -24,7 +21,7 @@ fn order(shape: &TableShape, fingerprint: [u8; 32]) -> Order<'_> {
     Order {
         shape,
         bucket: "lake",
-        prefix: KEY,
+        prefix: "imports/ids/ids.csv",
         format: Format::Csv { delimiter: ',' },
         compression: "NONE",
         stream_view: Some("NEW_AND_OLD_IMAGES"),
@@ -32,95 +29,22 @@ fn order(shape: &TableShape, fingerprint: [u8; 32]) -> Order<'_> {
     }
 }
 
-fn file(content: &[u8]) -> (TempDir, LocalFile) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ids.csv");
-    fs::write(&path, content).unwrap();
-    let file = LocalFile::open(&path).unwrap();
-    (folder, file)
-}
-
-fn large() -> Vec<u8> {
-    (0..20_000_000_u32).map(|n| (n % 251) as u8).collect()
-}
-
-async fn placed<O: ObjectStore + 'static>(
-    store: &Rc<O>,
-    file: &LocalFile,
-    table_exists: bool,
-) -> Result<([u8; 32], Vec<u64>), ImportError> {
-    let mut seen = Vec::new();
-    let fingerprint = place_file(store, "lake", "ids", file, table_exists, |bytes| {
-        seen.push(bytes)
-    })
-    .await?;
-    Ok((fingerprint, seen))
-}
-
-#[tokio::test]
-async fn a_file_becomes_an_object_once() {
-    for content in [b"id\n1\n".to_vec(), large()] {
-        let store = Rc::new(MemoryObjects::new().with_versioned_bucket("lake"));
-        let (_folder, file) = file(&content);
-        let (first, seen) = placed(&store, &file, false).await.unwrap();
-        assert_eq!(seen.last(), Some(&(content.len() as u64)));
-        assert!(seen.is_sorted());
-        assert!(store.content("lake", KEY).unwrap() == content);
-        let listed = store.list("lake", "").await.unwrap();
-        // The same content is left as it is, also where a table is in the way.
-        for table_exists in [false, true] {
-            let (again, _) = placed(&store, &file, table_exists).await.unwrap();
-            assert_eq!(again, first);
-        }
-        assert_eq!(store.list("lake", "").await.unwrap(), listed);
-        // Other content of the same size takes its place, and has another fingerprint.
-        let mut other = content.clone();
-        *other.last_mut().unwrap() = b' ';
-        fs::write(file.path(), &other).unwrap();
-        let file = LocalFile::open(file.path()).unwrap();
-        let refused = placed(&store, &file, true).await.unwrap_err();
-        assert!(matches!(refused, ImportError::TableExists(_)));
-        let (changed, _) = placed(&store, &file, false).await.unwrap();
-        assert_ne!(changed, first);
-        assert!(store.content("lake", KEY).unwrap() == other);
-        assert_eq!(store.open_uploads(), []);
-    }
-}
-
-#[tokio::test]
-async fn an_object_that_the_import_would_take_too_is_in_the_way() {
-    let store = Rc::new(MemoryObjects::new().with_bucket("lake"));
-    store.seed("lake", "imports/ids/ids.csv.gz", "x", &[]);
-    store.seed("lake", "imports/ids/id", "x", &[]);
-    let (_folder, file) = file(b"id\n1\n");
-    let refused = placed(&store, &file, false).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "s3://lake/imports/ids/ids.csv.gz is there too, and an import of imports/ids/ids.csv would take it with it, as its key begins in the same way: delete it, or rename the file"
-    );
-    assert_eq!(store.content("lake", KEY), None);
-}
-
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_fails_leaves_nothing_and_can_be_repeated() {
-    let content = large();
-    for (operation, nth) in [
-        ("CreateMultipartUpload", 1),
-        ("UploadPart", 2),
-        ("CompleteMultipartUpload", 1),
-    ] {
-        let plan = FaultPlan::seeded(1);
-        let memory = MemoryObjects::new().with_bucket("lake");
-        let store = Rc::new(Failing::new(memory, plan.clone()));
-        plan.inject(operation, nth, Fault::Fail(ErrorKind::Denied));
-        let (_folder, file) = file(&content);
-        let failed = placed(&store, &file, false).await.unwrap_err();
-        assert!(matches!(failed, ImportError::Upload(UploadError::Store(_))));
-        assert_eq!(store.inner().open_uploads(), [], "{operation}");
-        assert_eq!(store.inner().content("lake", KEY), None);
-        placed(&store, &file, false).await.unwrap();
-        assert!(store.inner().content("lake", KEY).unwrap() == content);
-    }
+async fn another_state_machine_is_told_by_its_output() {
+    let world = World::new();
+    let (execution, _) = world.running(false).await;
+    // As the drain of the same stack ends.
+    world
+        .workflows
+        .succeed(&execution, &json!({"lanes": [], "taken": 0}).to_string());
+    let (ended, _) = world.follow(&execution, std::future::pending()).await;
+    let message = ended.unwrap_err().to_string();
+    assert_eq!(
+        message,
+        format!(
+            "{MACHINE} ended without the report of an import: check --state-machine, which expects output ImportMachineArn of the stack"
+        )
+    );
 }
 
 struct World {

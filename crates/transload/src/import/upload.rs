@@ -1,11 +1,14 @@
 //! A file of this machine as an object of a bucket.
 
+use std::path::PathBuf;
+
 use bytes::{Bytes, BytesMut};
 use csv_ingester::Source;
 use futures_util::TryStreamExt;
 use futures_util::stream::LocalBoxStream;
 use storage::{
-    ObjectId, ObjectStore, ResumePolicy, StorageError, Upload, UploadedPart, open_resuming,
+    ErrorKind, ObjectId, ObjectStore, ResumePolicy, StorageError, Upload, UploadedPart,
+    open_resuming,
 };
 
 use crate::ingest::LocalFile;
@@ -21,14 +24,31 @@ pub enum UploadError {
     /// The store or the file failed.
     #[error("the file cannot be put into the bucket; running the command again is safe")]
     Store(#[from] StorageError),
+    /// There is no such bucket.
+    #[error(
+        "there is no bucket {bucket}: check --bucket (output LakeBucket of the stack) and the region (AWS_REGION or the profile's)"
+    )]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+        /// The store's answer.
+        source: StorageError,
+    },
+    /// Access is denied.
+    #[error(
+        "access to s3://{bucket}/imports/ is denied: check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need s3:ListBucket, s3:GetObject and s3:PutObject"
+    )]
+    Denied {
+        /// The bucket.
+        bucket: String,
+        /// The store's answer.
+        source: StorageError,
+    },
     /// The file has changed meanwhile.
     #[error(
-        "the file changed while it was read: expected {expected} bytes; run the command again when it is complete"
+        "{0:?} changed while it was read, and nothing was imported: run the command again when nobody writes it"
     )]
-    Changed {
-        /// Bytes that it had.
-        expected: u64,
-    },
+    Changed(PathBuf),
     /// An import of the object would take another one with it.
     #[error(
         "s3://{bucket}/{other} is there too, and an import of {key} would take it with it, as its key begins in the same way: delete it, or rename the file"
@@ -57,6 +77,37 @@ pub(super) enum Placed {
 /// Makes the object of a file, unless it is there already, byte for byte: then it is left alone, as an import may be reading
 /// it. `on_progress` gets the bytes that have been uploaded or compared.
 pub(super) async fn place<O: ObjectStore>(
+    store: &O,
+    bucket: &str,
+    key: &str,
+    file: &LocalFile,
+    may_upload: bool,
+    on_progress: &mut impl FnMut(u64),
+) -> Result<Placed, UploadError> {
+    let placed = place_as_it_is(store, bucket, key, file, may_upload, on_progress).await;
+    let placed = placed.map_err(|error| advised(error, bucket))?;
+    // What was checked before it was uploaded is what is there now.
+    match file.has_changed() {
+        true => Err(UploadError::Changed(file.path().to_owned())),
+        false => Ok(placed),
+    }
+}
+
+/// What a person can do about an answer of the store.
+fn advised(error: UploadError, bucket: &str) -> UploadError {
+    let bucket = bucket.to_owned();
+    match error {
+        UploadError::Store(source) if source.kind() == ErrorKind::NotFound => {
+            UploadError::NoBucket { bucket, source }
+        }
+        UploadError::Store(source) if source.kind() == ErrorKind::Denied => {
+            UploadError::Denied { bucket, source }
+        }
+        error => error,
+    }
+}
+
+async fn place_as_it_is<O: ObjectStore>(
     store: &O,
     bucket: &str,
     key: &str,
@@ -212,9 +263,7 @@ impl Parts<'_> {
     fn check(&self, file: &LocalFile) -> Result<(), UploadError> {
         match self.read == file.bytes() {
             true => Ok(()),
-            false => Err(UploadError::Changed {
-                expected: file.bytes(),
-            }),
+            false => Err(UploadError::Changed(file.path().to_owned())),
         }
     }
 }

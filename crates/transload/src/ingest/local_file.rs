@@ -1,9 +1,10 @@
 //! A file of this machine as a source of bytes.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use csv_ingester::Source;
@@ -21,7 +22,7 @@ pub enum LocalFileError {
     Missing(PathBuf),
     /// A folder, a pipe or a device.
     #[error(
-        "{0:?} is no regular file: write the rows into a file first, since backup and rejects are put beside it"
+        "{0:?} is no regular file, but a folder, a pipe or a device: write the rows into a file first"
     )]
     NotAFile(PathBuf),
     /// The system refused to open it.
@@ -34,12 +35,43 @@ pub enum LocalFileError {
     },
 }
 
+impl LocalFileError {
+    /// Whether another file has to be named, where trying again cannot help.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Unopened { .. })
+    }
+}
+
 /// A regular file that is open for reading.
 #[derive(Debug, Clone)]
 pub struct LocalFile {
     path: PathBuf,
     file: Arc<File>,
+    version: FileVersion,
+}
+
+/// By which it is seen that somebody wrote into a file: size and time of the last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileVersion {
     bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileVersion {
+    /// That of the file which the path leads to.
+    ///
+    /// # Errors
+    /// A path that leads nowhere.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|found| Self::of(&found))
+    }
+
+    fn of(found: &Metadata) -> Self {
+        Self {
+            bytes: found.len(),
+            modified: found.modified().ok(),
+        }
+    }
 }
 
 impl LocalFile {
@@ -66,7 +98,7 @@ impl LocalFile {
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(file),
-            bytes: found.len(),
+            version: FileVersion::of(&found),
         })
     }
 
@@ -77,7 +109,13 @@ impl LocalFile {
 
     /// Size in bytes when it was opened.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.version.bytes
+    }
+
+    /// Whether somebody wrote into it since it was opened.
+    pub fn has_changed(&self) -> bool {
+        let found = self.file.metadata();
+        found.map_or(true, |found| FileVersion::of(&found) != self.version)
     }
 
     /// The next bytes from `offset` on, read on a thread that may wait for the disk; none at the end.

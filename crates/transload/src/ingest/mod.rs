@@ -19,7 +19,7 @@ use crate::advice::Advice;
 use crate::output::OutputError;
 use recorder::FileRecorder;
 
-pub use local_file::{LocalFile, LocalFileError};
+pub use local_file::{FileVersion, LocalFile, LocalFileError};
 
 /// As the function has it unless told otherwise: the runs in which a later row supersedes an earlier one end with each block,
 /// so that a file has the same counts here and there.

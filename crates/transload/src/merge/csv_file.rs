@@ -20,14 +20,6 @@ use crate::ingest::LocalFile;
 
 /// Decoded bytes by which the delimiter is chosen.
 const HEAD_BYTES: usize = 1024 * 1024;
-/// In the order in which they are tried, as `transload ingest` does.
-const DELIMITERS: [Delimiter; 4] = [
-    Delimiter::Comma,
-    Delimiter::Semicolon,
-    Delimiter::Tab,
-    Delimiter::Pipe,
-];
-
 /// A CSV file: plain, gzip or zstd, in UTF-8 or UTF-16.
 pub(super) struct CsvFile {
     path: PathBuf,
@@ -62,7 +54,7 @@ impl CsvFile {
         let mut head = Vec::new();
         while head.len() < HEAD_BYTES && text.read(&mut head)? {}
         let mut best = None;
-        for delimiter in DELIMITERS {
+        for delimiter in Delimiter::ALL {
             let mut window = Vec::new();
             let mut splitter = splitter(delimiter);
             splitter.feed(&head);

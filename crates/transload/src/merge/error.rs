@@ -7,6 +7,7 @@ use csv_ingester::InputError;
 
 use crate::ingest::LocalFileError;
 use crate::output::OutputError;
+use crate::wording::quoted;
 
 use super::Listed;
 use super::header::WINDOW_ROWS;
@@ -95,14 +96,21 @@ pub enum MergeError {
         /// The sheets that it has.
         found: String,
     },
+    /// A sheet is named, and there are none.
+    #[error(
+        "--sheet names {0:?}, and no file is a workbook: leave --sheet out, as a CSV file is read whole"
+    )]
+    NoWorkbookForSheet(String),
     /// No sheet of any file has a row.
     #[error("there is nothing to merge: no file has a row with a value")]
     Nothing,
     /// Which row names the columns is not to be seen.
-    #[error("{place}: {}", no_header(wanted, *row))]
+    #[error("{place}: {}", no_header(wanted, *row, first))]
     NoHeader {
         /// File and sheet.
         place: String,
+        /// The cells of the first row with a value.
+        first: String,
         /// The columns that were asked for.
         wanted: Vec<String>,
         /// The row that was to be the header.
@@ -198,6 +206,8 @@ impl MergeError {
             | Self::OutputIsInput(_)
             | Self::OutputExists(_)
             | Self::NoSheet { .. }
+            | Self::NoWorkbookForSheet(_)
+            | Self::NoHeader { .. }
             | Self::NoColumn { .. }
             | Self::NoKeyColumn { .. }
             | Self::AddedColumnExists { .. } => true,
@@ -207,31 +217,15 @@ impl MergeError {
     }
 }
 
-fn no_header(wanted: &[String], row: Option<u64>) -> String {
+fn no_header(wanted: &[String], row: Option<u64>, first: &str) -> String {
     match (row, wanted) {
         (Some(row), _) => format!("row {row}, which --header-row names, has no value"),
         (None, []) => format!(
             "none of the first {WINDOW_ROWS} rows looks like a header: expected a row of distinct names side by side, as wide as all rows below it; name the row with --header-row (0 if there is none), the columns with --columns, or choose sheets with --sheet"
         ),
         (None, wanted) => format!(
-            "none of the first {WINDOW_ROWS} rows has a column {}: check --columns and --key, name the row with --header-row, or choose sheets with --sheet",
+            "none of the first {WINDOW_ROWS} rows has a column {} (the first row has {first}): check --columns and --key, name the row with --header-row, or choose sheets with --sheet",
             quoted(wanted.iter().map(String::as_str))
         ),
-    }
-}
-
-/// `"id", "name"`, as a person reads it; many names are cut short.
-pub(super) fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
-    let names: Vec<&str> = names.collect();
-    let shown: Vec<String> = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("{name:?}"))
-        .collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 if shown.is_empty() => "none".to_owned(),
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -6,7 +6,6 @@ mod csv_file;
 mod error;
 mod header;
 mod input;
-mod keys;
 mod number;
 mod place;
 mod plan;
@@ -28,8 +27,9 @@ pub use error::MergeError;
 pub use header::HeaderRow;
 pub use sink::Sink;
 
+use crate::duplicate_keys::RowPlace;
+use crate::ingest::FileVersion;
 use input::Input;
-use keys::RowPlace;
 use place::Place;
 use plan::{FilePlan, Plan, SheetPlan, Target};
 use row::Row;
@@ -211,7 +211,7 @@ pub fn merge(
                     }
                 };
                 let row_place = RowPlace {
-                    sheet: number,
+                    source: number,
                     row: row.number,
                 };
                 writer.take(sheet, (place, row_place), row)?;
@@ -229,6 +229,12 @@ pub fn merge(
                 writer.merged.formats_unseen += writer.numbers - numbers_before;
                 formats_unseen.insert(file.path.clone());
             }
+        }
+        // Somebody who writes it has perhaps written half a row.
+        if FileVersion::at(&file.path).ok() != file.version {
+            return Err(MergeError::Changed {
+                place: file.path.display().to_string(),
+            });
         }
         before += file.bytes;
     }

@@ -1,18 +1,20 @@
 //! What is known before the first row is written: sheets, headers, columns.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use records::Delimiter;
 
-use super::error::{MergeError, quoted};
+use super::error::MergeError;
 use super::header::{self, Header, HeaderRow, WINDOW_ROWS, Wanted};
 use super::input::{Input, SheetInfo, canonical, file_bytes, is_lock_file};
 use super::place::Place;
 use super::{AcceptRounded, Job, Skipped};
+use crate::ingest::FileVersion;
+use crate::wording::quoted;
 
 /// The sheets in the order in which they are written, and the columns of the output.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(super) struct Plan {
 pub(super) struct FilePlan {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
+    /// What it was before its first row was read.
+    pub(super) version: Option<FileVersion>,
     pub(super) sheets: Vec<SheetPlan>,
 }
 
@@ -72,6 +76,7 @@ impl Plan {
                 continue;
             }
             let bytes = file_bytes(path)?;
+            let version = FileVersion::at(path).ok();
             if !seen.insert(canonical(path)?) {
                 return Err(MergeError::Twice(path.clone()));
             }
@@ -80,8 +85,14 @@ impl Plan {
             plan.files.push(FilePlan {
                 path: path.clone(),
                 bytes,
+                version,
                 sheets,
             });
+        }
+        let mut sheets = plan.files.iter().flat_map(|file| &file.sheets);
+        let has_workbook = sheets.any(|sheet| sheet.name.is_some());
+        if let ([name, ..], false) = (job.sheets, has_workbook || !plan.skipped.is_empty()) {
+            return Err(MergeError::NoWorkbookForSheet(name.clone()));
         }
         plan.choose_columns(job)?;
         plan.choose_key(job)?;
@@ -243,14 +254,12 @@ impl Plan {
 
     /// Finds the column of the output for each column of each sheet.
     fn aim(&mut self, job: &Job<'_>) -> Result<(), MergeError> {
-        let columns = &self.columns;
+        let places: HashMap<&String, usize> = self.columns.iter().zip(0..).collect();
         for file in &mut self.files {
             for sheet in &mut file.sheets {
                 let mut taken = HashSet::new();
                 for name in &sheet.header.names {
-                    let place = columns
-                        .iter()
-                        .position(|column| Some(column) == name.as_ref());
+                    let place = name.as_ref().and_then(|name| places.get(name).copied());
                     let target = match (name, place) {
                         (_, Some(place)) => Target::Column(place),
                         (None, None) if job.columns.is_empty() => Target::Unnamed,
@@ -312,6 +321,7 @@ fn survey(
     let Some(header) = header::find(&window, job.header_row, wanted) else {
         return Err(MergeError::NoHeader {
             place: Place::sheet(path, sheet.as_deref()).to_string(),
+            first: quoted(window[0].cells().map(|(_, text, _)| text)),
             wanted: job.columns.iter().chain(job.key).cloned().collect(),
             row: match job.header_row {
                 HeaderRow::Given(number) => Some(number),

@@ -263,3 +263,25 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     );
     assert!(!output.exists());
 }
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_not_merged() {
+    let folder = TempDir::new().unwrap();
+    let files = [folder.path().join("a.csv")];
+    let rows: String = (0..5_000).map(|nth| format!("{nth},x\n")).collect();
+    fs::write(&files[0], format!("id,name\n{rows}")).unwrap();
+    let job = Job {
+        files: &files,
+        ..PLAIN
+    };
+    let output = folder.path().join("out.csv");
+    let sink = Sink::file(&output).unwrap();
+    let error = merge(&job, sink, |_| {
+        fs::write(&files[0], format!("id,name\n{rows}{rows}")).unwrap();
+    });
+    assert!(
+        matches!(error, Err(MergeError::Changed { .. })),
+        "{error:?}"
+    );
+    assert!(!output.exists());
+}

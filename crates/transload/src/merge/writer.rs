@@ -1,19 +1,19 @@
 //! Rows as lines of CSV.
 
 use super::error::MergeError;
-use super::keys::{KeySpill, RowPlace};
 use super::place::Place;
 use super::plan::{Plan, SheetPlan, Target};
 use super::row::{Kind, Row};
 use super::sink::Sink;
 use super::{AcceptRounded, Job, Merged};
+use crate::duplicate_keys::{DuplicateKeys, RowPlace};
 
 /// Writes rows, counts them, and keeps their keys.
 pub(super) struct RowWriter<'a> {
     job: &'a Job<'a>,
     plan: &'a Plan,
     sink: Sink,
-    keys: KeySpill,
+    keys: DuplicateKeys,
     /// By column of the output: whether it may have numbers of more than 15 digits.
     accepts_rounded: Vec<bool>,
     /// The fields of all added columns, each with a comma before it, and the end of the line.
@@ -45,7 +45,7 @@ impl<'a> RowWriter<'a> {
             job,
             plan,
             sink,
-            keys: KeySpill::new().map_err(MergeError::Temporary)?,
+            keys: DuplicateKeys::new().map_err(MergeError::Temporary)?,
             accepts_rounded: plan.columns.iter().map(accepts).collect(),
             end: b"\n".to_vec(),
             line: Vec::new(),
@@ -175,13 +175,13 @@ impl<'a> RowWriter<'a> {
             return Err(MergeError::EmptyKeys(self.merged.empty_keys));
         }
         let duplicates = self.keys.finish().map_err(MergeError::Temporary)?;
-        let place = |at: RowPlace| plan.place(at.sheet as usize).row(at.row).to_string();
+        let place = |at: RowPlace| plan.place(at.source as usize).row(at.row).to_string();
         let examples = duplicates.examples.iter();
         self.merged.duplicate_examples = examples
             .map(|(before, later)| [place(*later), place(*before)])
             .collect();
         self.merged.duplicates = duplicates.rows;
-        self.merged.duplicate_keys = duplicates.keys;
+        self.merged.duplicate_keys = duplicates.repeated_keys;
         self.merged.differing_duplicates = duplicates.differing;
         self.sink.finish()?;
         Ok(self.merged)

@@ -9,6 +9,7 @@ mod ways;
 use serde::Serialize;
 
 use crate::preflight::{Effect, Format, Kind, Preflight};
+use crate::wording::counted;
 
 pub use prices::{Assumption, Assumptions, MicroDollars, Price, PriceList, Prices, PricesError};
 pub use ways::{Cost, PARTITION_UNITS_PER_SECOND};
@@ -152,8 +153,8 @@ fn between(preflight: &Preflight, ingest: &Way, import: &Way) -> (Option<WayName
     };
     if let Some(duplicates) = found(Kind::DuplicateKey) {
         let because = format!(
-            "{} rows have a key that another row has: the last one wins, where an import leaves it to chance",
-            duplicates.count
+            "of rows with one key the last one wins, where an import leaves it to chance ({} too many)",
+            counted(duplicates.count, "row")
         );
         return (Some(WayName::Ingest), because);
     }

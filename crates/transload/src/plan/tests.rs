@@ -141,7 +141,7 @@ fn what_an_import_would_lose_or_fail_on_is_ingested() {
     let cases = [
         (
             Kind::DuplicateKey,
-            "7 rows have a key that another row has: the last one wins, where an import leaves it to chance",
+            "of rows with one key the last one wins, where an import leaves it to chance (7 rows too many)",
         ),
         (
             Kind::MissingKey,
@@ -163,6 +163,25 @@ fn what_an_import_would_lose_or_fail_on_is_ingested() {
     }
     let plan = compare(&with(Kind::EmptyCells, 7), NEW, &Prices::built_in());
     assert_eq!(plan.choice, Some(WayName::Import));
+}
+
+#[test]
+fn without_a_row_there_is_no_way() {
+    let nothing = Preflight {
+        rows: 2,
+        bad_rows: 2,
+        items: 0,
+        ..ids()
+    };
+    let plan = compare(&nothing, NEW, &Prices::built_in());
+    assert_eq!(plan.choice, None);
+    assert!(
+        plan.because.starts_with(
+            "no way is open (ingest: there is no row that could be an item; import: there is no row"
+        ),
+        "{}",
+        plan.because
+    );
 }
 
 #[test]

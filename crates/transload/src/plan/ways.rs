@@ -176,8 +176,11 @@ pub(super) fn ingest(
     ];
     Way {
         name: WayName::Ingest,
-        impossible: (!is_csv(preflight))
-            .then(|| "it reads CSV, and the source is DynamoDB JSON".to_owned()),
+        impossible: if is_csv(preflight) {
+            nothing(preflight)
+        } else {
+            Some("it reads CSV, and the source is DynamoDB JSON".to_owned())
+        },
         seconds: Some(seconds),
         time_is,
         cost: Some(total(&costs)),
@@ -229,15 +232,19 @@ fn import_is_impossible(preflight: &Preflight, target: Target) -> Option<String>
     if target.exists {
         return Some("an import makes new tables only, and the table is there".to_owned());
     }
-    let first = preflight
-        .findings
-        .iter()
-        .find(|finding| finding.effect == Effect::Fails)?;
+    let mut findings = preflight.findings.iter();
+    let Some(first) = findings.find(|finding| finding.effect == Effect::Fails) else {
+        return nothing(preflight);
+    };
     Some(format!(
-        "an import would fail: {} {}",
-        first.count,
-        first.kind.what()
+        "an import would fail: {}",
+        first.kind.said(first.count)
     ))
+}
+
+/// What keeps any way from being taken.
+fn nothing(preflight: &Preflight) -> Option<String> {
+    (preflight.good_rows() == 0).then(|| "there is no row that could be an item".to_owned())
 }
 
 /// StartBulkPutItems.

@@ -7,9 +7,11 @@ use records::{
     TextDecoder, choose_delimiter,
 };
 
+use super::cell::{Cell, cell_of_text};
 use super::findings::Kind;
-use super::intake::{Cell, Intake, cell_of_text};
+use super::intake::Intake;
 use super::quotes::{Quotes, quotes_of};
+use crate::wording::quoted;
 
 /// Bytes within which a header has to end.
 const MAX_HEADER_BYTES: usize = 256 * 1024;
@@ -165,7 +167,7 @@ impl CsvScan {
             let detail = format!(
                 "no column {} among {}",
                 missing.join(" and "),
-                listed(&columns)
+                quoted(columns.iter().map(String::as_str))
             );
             intake.note(Kind::NoKeyColumn, detail);
             return State::Over;
@@ -279,19 +281,4 @@ fn check_names(columns: &[String], intake: &mut Intake) {
             );
         }
     }
-}
-
-/// The first names of a header.
-fn listed(columns: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = columns
-        .iter()
-        .take(SHOWN)
-        .map(|column| format!("{:?}", column.chars().take(40).collect::<String>()))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if columns.len() > SHOWN {
-        text.push_str(&format!(" and {} more", columns.len() - SHOWN));
-    }
-    text
 }

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::wording::counted;
+
 /// Examples that are kept of each kind: the first ones.
 const EXAMPLES: usize = 3;
 
@@ -26,7 +28,7 @@ pub enum Effect {
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is described by `Kind::what`")]
+#[expect(missing_docs, reason = "each is described by `Kind::said`")]
 pub enum Kind {
     TooManyObjects,
     TooManyBytes,
@@ -80,53 +82,84 @@ impl Kind {
         }
     }
 
-    /// What was counted, such as `rows without a key`.
-    pub fn what(self) -> &'static str {
+    /// What was found, such as `1 row has no key or an empty one`.
+    pub fn said(self, count: u64) -> String {
+        let (noun, [one, many], rest) = self.words();
+        let verb = if count == 1 { one } else { many };
+        format!("{} {verb} {rest}", counted(count, noun))
+    }
+
+    /// The noun that is counted, its verb behind one and behind many of them, and what is said of it.
+    fn words(self) -> (&'static str, [&'static str; 2], &'static str) {
+        const IS: [&str; 2] = ["is", "are"];
+        const HAS: [&str; 2] = ["has", "have"];
         match self {
-            Self::TooManyObjects => "objects: an import takes 50,000",
-            Self::TooManyBytes => "stored bytes: an import takes 15 TB",
-            Self::MixedCompression => {
-                "objects are compressed otherwise than the first one: an import takes one compression"
-            }
-            Self::MixedFormats => {
-                "objects are of another format than the first one: an import takes one format"
-            }
-            Self::MixedDelimiters => {
-                "objects have another delimiter than the first one: an import takes one delimiter"
-            }
-            Self::Archive => "objects are zip archives or Excel workbooks",
-            Self::BrokenCompression => "compressed objects break off or are damaged",
-            Self::Utf16 => "objects are UTF-16: an import takes UTF-8",
-            Self::ByteOrderMark => {
-                "objects begin with a byte-order mark, which would become a part of the first column's name"
-            }
-            Self::NoHeader => "objects have no readable first line with the names of the columns",
-            Self::UnnamedColumn => "columns have no name",
-            Self::RepeatedColumn => "columns have the name of another one",
-            Self::NoKeyColumn => "objects have no column for a key of the table",
-            Self::BrokenRow => "lines cannot be read as rows",
-            Self::FieldCount => "rows have more or fewer fields than the header",
-            Self::LooseQuote => "rows have a quote that is not doubled",
-            Self::NotAnItem => "lines are no items of DynamoDB JSON",
-            Self::MissingKey => "rows have no key or an empty one",
-            Self::KeyWrongType => "rows have a key that is not of its type",
-            Self::KeyTooLong => "rows have a key that is too long",
-            Self::IndexKey => "rows have a key of an index that no index takes",
-            Self::ItemTooLarge => "items are larger than 400 KB",
-            Self::DuplicateKey => {
-                "rows have a key that another row has too: one row of each key stays, at random"
-            }
-            Self::LineBreak => "rows have a line break between quotes",
-            Self::IndexWithoutColumn => {
-                "indexes stay empty: the source has no column for their key"
-            }
-            Self::OutsideIndex => "rows are not in an index: they have no key for it",
-            Self::EmptyCells => "cells are empty: their items have no such attribute",
-            Self::TextColumns => {
-                "columns become text, also where they look like numbers: only keys have types"
-            }
-            Self::OtherHeader => "objects have another header than the first one",
-            Self::EmptyObject => "objects are empty and are passed over",
+            Self::TooManyObjects => ("object", IS, "in the source: an import takes 50,000"),
+            Self::TooManyBytes => ("stored byte", IS, "in the source: an import takes 15 TB"),
+            Self::MixedCompression => (
+                "object",
+                IS,
+                "compressed otherwise than the first one: an import takes one compression",
+            ),
+            Self::MixedFormats => (
+                "object",
+                IS,
+                "of another format than the first one: an import takes one format",
+            ),
+            Self::MixedDelimiters => (
+                "object",
+                HAS,
+                "another delimiter than the first one: an import takes one delimiter",
+            ),
+            Self::Archive => (
+                "object",
+                IS,
+                "no text, but a zip archive or an Excel workbook",
+            ),
+            Self::BrokenCompression => ("compressed object", IS, "damaged or cut off"),
+            Self::Utf16 => ("object", IS, "UTF-16: an import takes UTF-8"),
+            Self::ByteOrderMark => (
+                "object",
+                HAS,
+                "a byte-order mark, which would become a part of the first column's name",
+            ),
+            Self::NoHeader => (
+                "object",
+                HAS,
+                "no readable first line with the names of the columns",
+            ),
+            Self::UnnamedColumn => ("column", HAS, "no name"),
+            Self::RepeatedColumn => ("column", HAS, "the name of another one"),
+            Self::NoKeyColumn => ("object", HAS, "no column for a key of the table"),
+            Self::BrokenRow => ("line", ["cannot", "cannot"], "be read as a row"),
+            Self::FieldCount => ("row", HAS, "more or fewer fields than the header"),
+            Self::LooseQuote => ("row", HAS, "a quote that is not doubled"),
+            Self::NotAnItem => ("line", IS, "no item in DynamoDB JSON"),
+            Self::MissingKey => ("row", HAS, "no key or an empty one"),
+            Self::KeyWrongType => ("row", HAS, "a key that is not of its type"),
+            Self::KeyTooLong => ("row", HAS, "a key that is too long"),
+            Self::IndexKey => ("row", HAS, "a key of an index that no index takes"),
+            Self::ItemTooLarge => ("item", IS, "larger than 400 KB"),
+            Self::DuplicateKey => (
+                "row",
+                HAS,
+                "the key of a row before: one row of each key stays, at random",
+            ),
+            Self::LineBreak => ("row", HAS, "a line break between quotes"),
+            Self::IndexWithoutColumn => (
+                "index attribute",
+                HAS,
+                "no column in the source: its index stays empty",
+            ),
+            Self::OutsideIndex => ("row", IS, "not in an index, for want of a key"),
+            Self::EmptyCells => ("cell", IS, "empty: the item has no such attribute"),
+            Self::TextColumns => (
+                "column",
+                ["becomes", "become"],
+                "text, numbers too: only keys have types",
+            ),
+            Self::OtherHeader => ("object", HAS, "another header than the first one"),
+            Self::EmptyObject => ("object", IS, "empty and passed over"),
         }
     }
 
@@ -142,11 +175,10 @@ impl Kind {
             Self::Archive => "convert them into CSV first (transload merge reads workbooks)",
             Self::BrokenCompression => "get the whole objects",
             Self::Utf16 | Self::ByteOrderMark => {
-                "save as UTF-8 without a byte-order mark, or ingest, which reads it"
+                "write it anew with transload merge, or ingest, which reads it"
             }
-            Self::NoHeader | Self::UnnamedColumn | Self::RepeatedColumn => {
-                "give each column a name of its own"
-            }
+            Self::NoHeader => "begin with a line in UTF-8 that names the columns, up to 256 KiB",
+            Self::UnnamedColumn | Self::RepeatedColumn => "give each column a name of its own",
             Self::NoKeyColumn => {
                 "check --key, and the delimiter, which has to be a comma, semicolon, tab or bar"
             }
@@ -236,6 +268,7 @@ impl Findings {
     pub(super) fn show(&mut self, kind: Kind, examples: Vec<Place>) {
         if !examples.is_empty() {
             self.of(kind).examples = examples;
+            self.of(kind).examples.truncate(EXAMPLES);
         }
     }
 
@@ -259,6 +292,16 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_and_many_are_said_as_people_say_them() {
+        assert_eq!(Kind::MissingKey.said(1), "1 row has no key or an empty one");
+        assert_eq!(
+            Kind::MissingKey.said(2_000),
+            "2,000 rows have no key or an empty one"
+        );
+        assert_eq!(Kind::BrokenRow.said(2), "2 lines cannot be read as a row");
+    }
 
     #[test]
     fn the_first_examples_are_kept_and_all_are_counted() {

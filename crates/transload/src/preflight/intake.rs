@@ -3,101 +3,20 @@
 use std::io;
 use std::rc::Rc;
 
-use records::{
-    KeyAttribute, KeyType, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, TableShape,
-    Value, base64_text,
-};
+use records::{MAX_ITEM_BYTES, TableShape, Value, base64_text};
 
-use super::duplicates::Duplicates;
+use super::cell::Cell;
 use super::findings::{Findings, Kind, Place};
 use super::frequent::Frequent;
+use super::key_plan::{KeyPlan, Role};
 use super::{Hottest, IndexUse, Projection};
+use crate::duplicate_keys::{DuplicateKeys, RowPlace};
 
 /// Values of a partition key that are counted at a time: one that has a share of more than a thousandth is never missed, and
 /// no other is of interest.
 const COUNTED_VALUES: usize = 1_024;
 /// Bytes that one write unit pays for (Developer Guide, "DynamoDB read and write operations").
 const WRITE_UNIT_BYTES: u64 = 1_024;
-
-/// What a row says of a key attribute.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
-    /// Nothing, or an empty cell.
-    Absent,
-    /// A value of the attribute's type.
-    Good(Value),
-    /// Something else, described without its contents.
-    Bad(String),
-}
-
-/// The key attributes of a table and its indexes, each once, and who needs them.
-#[derive(Debug)]
-pub(super) struct KeyPlan {
-    pub(super) attributes: Vec<KeyAttribute>,
-    table: Vec<Role>,
-    indexes: Vec<Vec<Role>>,
-}
-
-/// A key attribute, by its number, and how long a value of it may be.
-#[derive(Debug, Clone, Copy)]
-struct Role {
-    attribute: usize,
-    max_bytes: usize,
-    is_partition: bool,
-}
-
-impl KeyPlan {
-    pub(super) fn new(shape: &TableShape) -> Self {
-        let mut attributes: Vec<KeyAttribute> = Vec::new();
-        let mut role = |key: &KeyAttribute, is_partition: bool| {
-            let known = attributes.iter().position(|other| other.name == key.name);
-            let attribute = known.unwrap_or_else(|| {
-                attributes.push(key.clone());
-                attributes.len() - 1
-            });
-            Role {
-                attribute,
-                max_bytes: match is_partition {
-                    true => MAX_PARTITION_KEY_BYTES,
-                    false => MAX_SORT_KEY_BYTES,
-                },
-                is_partition,
-            }
-        };
-        let mut table = vec![role(&shape.partition, true)];
-        table.extend(shape.sort.iter().map(|key| role(key, false)));
-        let indexes = shape
-            .indexes
-            .iter()
-            .map(|index| {
-                let partition = index.partition.iter().map(|key| (key, true));
-                let sort = index.sort.iter().map(|key| (key, false));
-                partition
-                    .chain(sort)
-                    .map(|(key, is_partition)| role(key, is_partition))
-                    .collect()
-            })
-            .collect();
-        Self {
-            attributes,
-            table,
-            indexes,
-        }
-    }
-
-    /// Names of the attributes that the table's own key needs.
-    pub(super) fn table_attributes(&self) -> impl Iterator<Item = &str> {
-        let name = |role: &Role| self.attributes[role.attribute].name.as_str();
-        self.table.iter().map(name)
-    }
-
-    /// For each index the attributes, by their numbers.
-    pub(super) fn index_attributes(&self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
-        self.indexes
-            .iter()
-            .map(|roles| roles.iter().map(|role| role.attribute))
-    }
-}
 
 #[derive(Debug)]
 struct IndexTally {
@@ -114,7 +33,7 @@ pub(super) struct Intake {
     pub(super) findings: Findings,
     projection: Projection,
     objects: Vec<Rc<str>>,
-    duplicates: Duplicates,
+    duplicates: DuplicateKeys,
     indexes: Vec<IndexTally>,
     /// The table's partition keys, where more than one item may have the same one.
     partitions: Option<Frequent>,
@@ -137,11 +56,7 @@ pub(super) struct Tallied {
 }
 
 impl Intake {
-    pub(super) fn new(
-        shape: &TableShape,
-        projection: Projection,
-        stored_bytes: u64,
-    ) -> io::Result<Self> {
+    pub(super) fn new(shape: &TableShape, projection: Projection) -> io::Result<Self> {
         let tally = |name: &String| IndexTally {
             name: name.clone(),
             entries: 0,
@@ -153,7 +68,7 @@ impl Intake {
             findings: Findings::default(),
             projection,
             objects: Vec::new(),
-            duplicates: Duplicates::new(stored_bytes)?,
+            duplicates: DuplicateKeys::new()?,
             indexes: shape
                 .indexes
                 .iter()
@@ -232,7 +147,12 @@ impl Intake {
             partitions.push(&TableShape::canonical_key_of_values(partition, None));
         }
         let key = TableShape::canonical_key_of_values(partition, sort);
-        self.duplicates.push(&key, self.objects.len() - 1, line)
+        let place = RowPlace {
+            source: u32::try_from(self.objects.len() - 1).unwrap_or(u32::MAX),
+            row: line,
+        };
+        // Which of two rows with a key an import takes does not depend on what else is in them.
+        self.duplicates.push([key], b"", place)
     }
 
     /// What keeps a row from being an item.
@@ -314,14 +234,16 @@ impl Intake {
 
     /// All rows have been taken in.
     pub(super) fn finish(self) -> io::Result<(Tallied, Counts)> {
-        let counted = self.duplicates.finish(&self.objects)?;
+        let duplicates = self.duplicates.finish()?;
         let mut findings = self.findings;
-        findings.count(Kind::DuplicateKey, counted.surplus_rows);
-        findings.show(Kind::DuplicateKey, counted.examples);
+        let examples = duplicates.examples.iter();
+        let examples = examples.map(|(before, later)| same_key(*before, *later, &self.objects));
+        findings.count(Kind::DuplicateKey, duplicates.rows);
+        findings.show(Kind::DuplicateKey, examples.collect());
         let tallied = Tallied {
-            distinct_keys: counted.keys,
-            duplicate_rows: counted.surplus_rows,
-            repeated_keys: counted.repeated_keys,
+            distinct_keys: duplicates.keys,
+            duplicate_rows: duplicates.rows,
+            repeated_keys: duplicates.repeated_keys,
             indexes: self
                 .indexes
                 .into_iter()
@@ -344,6 +266,23 @@ impl Intake {
             table_units: self.table_units,
         };
         Ok((tallied, counts))
+    }
+}
+
+/// A row with the key of one before it.
+fn same_key(before: RowPlace, later: RowPlace, objects: &[Rc<str>]) -> Place {
+    let name = |place: RowPlace| -> Rc<str> {
+        let index = usize::try_from(place.source).unwrap_or(usize::MAX);
+        objects.get(index).cloned().unwrap_or_default()
+    };
+    let of = match before.source == later.source {
+        true => String::new(),
+        false => format!(" of {}", name(before)),
+    };
+    Place {
+        object: name(later),
+        line: Some(later.row),
+        detail: format!("it has the key of line {}{of}", before.row),
     }
 }
 
@@ -392,39 +331,6 @@ fn readable(mut key: &[u8]) -> String {
         key = behind;
     }
     parts.join(", ")
-}
-
-/// A cell of text as a value of a key.
-pub(super) fn cell_of_text(kind: KeyType, text: &str) -> Cell {
-    if text.is_empty() {
-        return Cell::Absent;
-    }
-    match kind {
-        KeyType::S => Cell::Good(Value::S(text.to_owned())),
-        KeyType::N => match records::Number::parse(text) {
-            Ok(number) => Cell::Good(Value::N(number)),
-            Err(error) => Cell::Bad(error.to_string()),
-        },
-        // Only bytes as base64 can be told in text, as the guides have it for DynamoDB JSON.
-        KeyType::B => {
-            let json = serde_json::json!({ "B": text }).to_string();
-            match Value::from_dynamodb_json(json) {
-                Ok(value) => Cell::Good(value),
-                Err(_) => Cell::Bad("it is not base64".to_owned()),
-            }
-        }
-    }
-}
-
-/// An attribute of an item as a value of a key.
-pub(super) fn cell_of_value(kind: KeyType, value: Option<&Value>) -> Cell {
-    match (kind, value) {
-        (_, None) => Cell::Absent,
-        (KeyType::S, Some(Value::S(_)))
-        | (KeyType::N, Some(Value::N(_)))
-        | (KeyType::B, Some(Value::B(_))) => value.cloned().map_or(Cell::Absent, Cell::Good),
-        _ => Cell::Bad(format!("it is not of the type {kind}")),
-    }
 }
 
 #[cfg(test)]

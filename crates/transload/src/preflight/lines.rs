@@ -7,8 +7,9 @@ use records::{Item, MAX_DEPTH, Value, item_from_dynamodb_json, item_size};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::cell::{Cell, cell_of_value};
 use super::findings::Kind;
-use super::intake::{Cell, Intake, cell_of_value};
+use super::intake::Intake;
 use crate::change_log::MAX_LINE_BYTES;
 
 #[derive(Deserialize)]

@@ -63,6 +63,26 @@ pub enum SourceError {
     /// The file cannot be an input.
     #[error(transparent)]
     File(#[from] LocalFileError),
+    /// There is no such bucket.
+    #[error(
+        "there is no bucket {bucket}: check the address and the region (AWS_REGION or the profile's)"
+    )]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+        /// The store's answer.
+        source: StorageError,
+    },
+    /// Access is denied.
+    #[error(
+        "access to the bucket {bucket} is denied: check the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID), which need s3:ListBucket and s3:GetObject"
+    )]
+    Denied {
+        /// The bucket.
+        bucket: String,
+        /// The store's answer.
+        source: StorageError,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StorageError),
@@ -72,6 +92,17 @@ pub enum SourceError {
     /// Nothing has a byte.
     #[error("{0} is empty: expected rows")]
     Empty(Address),
+}
+
+impl SourceError {
+    /// Whether another source has to be named, where trying again cannot help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_usage(),
+            Self::Nothing(_) | Self::Empty(_) | Self::NoBucket { .. } => true,
+            Self::Denied { .. } | Self::Store(_) => false,
+        }
+    }
 }
 
 /// A source that has been found.
@@ -98,13 +129,20 @@ impl<O: ObjectStore + 'static> SourceSet<O> {
     /// # Errors
     /// A path that leads to no file, or to an empty one.
     pub fn of_file(path: &Path) -> Result<Self, SourceError> {
-        let file = LocalFile::open(path)?;
+        Self::of_open_file(LocalFile::open(path)?)
+    }
+
+    /// A file that is open.
+    ///
+    /// # Errors
+    /// An empty file.
+    pub fn of_open_file(file: LocalFile) -> Result<Self, SourceError> {
         let bytes = file.bytes();
         if bytes == 0 {
-            return Err(SourceError::Empty(Address::File(path.to_owned())));
+            return Err(SourceError::Empty(Address::File(file.path().to_owned())));
         }
         let part = Part {
-            name: path.to_string_lossy().as_ref().into(),
+            name: file.path().to_string_lossy().as_ref().into(),
             bytes,
             origin: Origin::File(file),
         };
@@ -127,7 +165,18 @@ impl<O: ObjectStore + 'static> SourceSet<O> {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         };
-        let listed = store.list(bucket, prefix).await?;
+        let listed = store.list(bucket, prefix).await;
+        let listed = listed.map_err(|source| match source.kind() {
+            ErrorKind::NotFound => SourceError::NoBucket {
+                bucket: bucket.to_owned(),
+                source,
+            },
+            ErrorKind::Denied => SourceError::Denied {
+                bucket: bucket.to_owned(),
+                source,
+            },
+            _ => SourceError::Store(source),
+        })?;
         if listed.is_empty() {
             return Err(SourceError::Nothing(address()));
         }

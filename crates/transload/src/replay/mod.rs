@@ -4,7 +4,7 @@ mod back_off;
 mod fill;
 mod gather;
 mod marker;
-pub(crate) mod spill;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod update;

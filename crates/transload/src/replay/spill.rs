@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
 /// Compressed bytes of the log of which one part is made: about sixteen times as much, 256 MB, is what a part's state takes in
 /// memory if hardly any line replaces another.
-pub(crate) const LOG_BYTES_OF_PART: u64 = 16 * 1024 * 1024;
+pub(super) const LOG_BYTES_OF_PART: u64 = 16 * 1024 * 1024;
 /// Enough for a log of 64 GB; a larger one has larger parts.
 const MAX_PARTS: u64 = 4_096;
 /// What is gathered in memory before it goes to the disk, over all parts…
@@ -17,7 +17,7 @@ const ZSTD_LEVEL: i32 = 1;
 
 /// Takes lines in. Everything is in one file without a name, which is gone when the process is, however that ends.
 #[derive(Debug)]
-pub(crate) struct Spill {
+pub(super) struct Spill {
     file: File,
     length: u64,
     chunk_bytes: usize,
@@ -33,19 +33,19 @@ struct Part {
 
 /// The lines, to be read part by part, as often as it takes.
 #[derive(Debug)]
-pub(crate) struct Spilled {
+pub(super) struct Spilled {
     file: File,
     parts: Vec<Vec<(u64, u64)>>,
 }
 
 /// How many parts a log of this many compressed bytes is cut into, where a part is to be made of so many of them.
-pub(crate) fn parts_for(log_bytes: u64, part_bytes: u64) -> usize {
+pub(super) fn parts_for(log_bytes: u64, part_bytes: u64) -> usize {
     let parts = log_bytes.div_ceil(part_bytes).clamp(1, MAX_PARTS);
     usize::try_from(parts).expect("at most 4,096")
 }
 
 /// Where a key belongs, the same in every run of a program.
-pub(crate) fn hash_of(key: &[u8]) -> u64 {
+pub(super) fn hash_of(key: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
@@ -53,7 +53,7 @@ pub(crate) fn hash_of(key: &[u8]) -> u64 {
 
 impl Spill {
     /// Begins a file in the folder for temporary files (TMPDIR).
-    pub(crate) fn new(parts: usize) -> io::Result<Self> {
+    pub(super) fn new(parts: usize) -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile()?,
             length: 0,
@@ -63,7 +63,7 @@ impl Spill {
     }
 
     /// Keeps a line, which has no line ending, in its key's part.
-    pub(crate) fn push(&mut self, key: &[u8], line: &str) -> io::Result<()> {
+    pub(super) fn push(&mut self, key: &[u8], line: &str) -> io::Result<()> {
         let part = hash_of(key) % self.parts.len() as u64;
         let part = usize::try_from(part).expect("below the number of parts");
         let buffer = &mut self.parts[part].buffer;
@@ -86,7 +86,7 @@ impl Spill {
     }
 
     /// Every line has been taken in.
-    pub(crate) fn finish(mut self) -> io::Result<Spilled> {
+    pub(super) fn finish(mut self) -> io::Result<Spilled> {
         for part in 0..self.parts.len() {
             if !self.parts[part].buffer.is_empty() {
                 self.write_out(part)?;
@@ -102,12 +102,12 @@ impl Spill {
 
 impl Spilled {
     /// How many parts there are.
-    pub(crate) fn parts(&self) -> usize {
+    pub(super) fn parts(&self) -> usize {
         self.parts.len()
     }
 
     /// Hands on every line of a part, in the order in which they came.
-    pub(crate) fn read(&self, part: usize, mut take: impl FnMut(&str)) -> io::Result<()> {
+    pub(super) fn read(&self, part: usize, mut take: impl FnMut(&str)) -> io::Result<()> {
         let mut line = String::new();
         for (offset, length) in &self.parts[part] {
             let mut file = &self.file;

@@ -12,18 +12,18 @@ use storage::aws::AwsClients;
 use storage::{StorageError, SystemClock};
 
 use super::endpoint::{self, UnusableEndpoint};
-use super::preflight_bar::PreflightBar;
-use super::print_line;
+use super::reading_bar::ReadingBar;
+use super::{note, print_line};
 use crate::Surroundings;
 use crate::import::{
-    Accepted, Begun, Ending, Following, ImportError, Machine, Order, Report, begin, follow, key_of,
-    place_file, refusals, table_exists,
+    Accepted, Begun, Ending, Following, ImportError, Machine, Order, OtherRegion, Report, begin,
+    follow, key_of, place_file, refusals, table_exists,
 };
 use crate::ingest::{LocalFile, LocalFileError};
 use crate::plan::{Prices, Target, compare};
 use crate::preflight::{
-    Address, Format, IndexSpec, KeySpec, Preflight, PreflightError, Projection, SourceError,
-    SourceSet, is_name, preflight, table_shape,
+    Address, Format, IndexSpec, KeySpec, Preflight, PreflightError, Progress, Projection,
+    SourceError, SourceSet, is_name, preflight, table_shape,
 };
 use bar::{ImportBar, UploadBar};
 use outcome::Outcome;
@@ -136,6 +136,9 @@ fn table_name(text: &str) -> Result<String, String> {
 /// Why nothing was imported, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportCommandError {
+    /// The state machine is elsewhere.
+    #[error(transparent)]
+    OtherRegion(#[from] OtherRegion),
     /// Keys and indexes contradict one another.
     #[error("--key and --index cannot be used together like this: {0}")]
     Shape(String),
@@ -145,7 +148,7 @@ pub enum ImportCommandError {
     )]
     Refused(String),
     /// Nothing in the source can be imported.
-    #[error("nothing was imported: there is no row that can be read")]
+    #[error("nothing was imported: there is no row in the source that could be an item")]
     NoRows,
     /// The command was stopped.
     #[error("stopped; the import goes on, and the same command joins it again (execution {0})")]
@@ -187,13 +190,14 @@ impl ImportCommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Left(_) => 130,
-            Self::Shape(_) | Self::Refused(_) | Self::NoRows | Self::Endpoint(_) => 2,
-            Self::File(error) if !matches!(error, LocalFileError::Unopened { .. }) => 2,
-            Self::Source(error) if !matches!(error, SourceError::Store(_)) => 2,
-            Self::Import(error) => match **error {
-                ImportError::TableExists(_) | ImportError::PartialTable { .. } => 2,
-                _ => 1,
-            },
+            Self::OtherRegion(_)
+            | Self::Shape(_)
+            | Self::Refused(_)
+            | Self::NoRows
+            | Self::Endpoint(_) => 2,
+            Self::File(error) if error.is_usage() => 2,
+            Self::Source(error) if error.is_usage() => 2,
+            Self::Import(error) if error.is_usage() => 2,
             _ => 1,
         }
     }
@@ -221,7 +225,14 @@ pub fn run(args: &ImportArgs, surroundings: &Surroundings) -> Result<(), ImportC
             ),
             false => None,
         };
-        let found = look(args, &shape, clients.as_ref()).await?;
+        if let (Some(clients), Some(machine)) = (&clients, &args.state_machine) {
+            machine.check_region(clients.region())?;
+        }
+        let file = match &args.source {
+            Address::File(path) => Some(LocalFile::open(path)?),
+            Address::Objects { .. } => None,
+        };
+        let found = look(args, file.as_ref(), &shape, clients.as_ref()).await?;
         let target = Target {
             exists: false,
             upload: matches!(args.source, Address::File(_)),
@@ -243,9 +254,10 @@ pub fn run(args: &ImportArgs, surroundings: &Surroundings) -> Result<(), ImportC
         };
         let refused: Vec<String> = refusals(&found, accepted)
             .into_iter()
-            .map(|finding| format!("{} {}", finding.count, finding.kind.what()))
+            .map(|finding| finding.kind.said(finding.count))
             .collect();
-        let (true, Some(format)) = (refused.is_empty(), found.format) else {
+        let format = found.format.filter(|_| found.items > 0);
+        let (true, Some(format)) = (refused.is_empty(), format) else {
             if args.json {
                 print_line(&outcome.json(None)).map_err(ImportCommandError::Stdout)?;
             }
@@ -258,6 +270,7 @@ pub fn run(args: &ImportArgs, surroundings: &Surroundings) -> Result<(), ImportC
             (false, Some(clients), Some(bucket), Some(machine)) => {
                 let job = Job {
                     args,
+                    file: file.as_ref(),
                     shape: &shape,
                     clients,
                     bucket,
@@ -274,7 +287,7 @@ pub fn run(args: &ImportArgs, surroundings: &Surroundings) -> Result<(), ImportC
         };
         print_line(&text).map_err(ImportCommandError::Stdout)?;
         if let Some(warning) = report.as_ref().and_then(|report| outcome.warning(report)) {
-            eprintln!("{warning}");
+            note(warning);
         }
         Ok(())
     })
@@ -282,23 +295,26 @@ pub fn run(args: &ImportArgs, surroundings: &Surroundings) -> Result<(), ImportC
 
 async fn look(
     args: &ImportArgs,
+    file: Option<&LocalFile>,
     shape: &TableShape,
     clients: Option<&AwsClients>,
 ) -> Result<Preflight, ImportCommandError> {
-    let sources = match (&args.source, clients) {
-        (Address::File(path), _) => SourceSet::of_file(path)?,
-        (Address::Objects { bucket, prefix }, Some(clients)) => {
+    let sources = match (&args.source, file, clients) {
+        (_, Some(file), _) => SourceSet::of_open_file(file.clone())?,
+        (Address::Objects { bucket, prefix }, None, Some(clients)) => {
             SourceSet::of_objects(&Rc::new(clients.objects()), bucket, prefix).await?
         }
-        (Address::Objects { .. }, None) => unreachable!("it has been connected"),
+        _ => unreachable!("files are open, and for objects it has been connected"),
     };
-    let mut bar = PreflightBar::new(SystemClock);
-    let on_progress = |progress: &_| bar.show(progress);
-    Ok(preflight(&sources, shape, Projection::KeysOnly, on_progress).await?)
+    let mut bar = ReadingBar::new(SystemClock);
+    let show = |at: &Progress| bar.show(at.bytes_done, at.bytes_total, at.rows);
+    Ok(preflight(&sources, shape, Projection::KeysOnly, show).await?)
 }
 
 struct Job<'a> {
     args: &'a ImportArgs,
+    /// The source, where it is a file: open since before it was checked.
+    file: Option<&'a LocalFile>,
     shape: &'a TableShape,
     clients: &'a AwsClients,
     bucket: &'a str,
@@ -313,21 +329,21 @@ impl Job<'_> {
     ) -> Result<Report, ImportCommandError> {
         let tables = self.clients.tables();
         let there = table_exists(&tables, &self.shape.name).await?;
-        let (bucket, prefix, fingerprint) = match &self.args.source {
-            Address::File(path) => {
-                let file = LocalFile::open(path)?;
+        let (bucket, prefix, fingerprint) = match (&self.args.source, self.file) {
+            (_, Some(file)) => {
                 let store = Rc::new(self.clients.objects());
                 let mut bar = UploadBar::new(file.bytes(), SystemClock);
                 let table = &self.shape.name;
-                let placed = place_file(&store, self.bucket, table, &file, there, |bytes| {
+                let placed = place_file(&store, self.bucket, table, file, there, |bytes| {
                     bar.show(bytes);
                 });
-                (self.bucket, key_of(table, &file), placed.await?)
+                (self.bucket, key_of(table, file), placed.await?)
             }
-            Address::Objects { bucket, prefix } => {
+            (Address::Objects { bucket, prefix }, None) => {
                 let fingerprint = found.fingerprint.ok_or(ImportError::Replaced)?;
                 (bucket.as_str(), prefix.clone(), fingerprint)
             }
+            (Address::File(_), None) => unreachable!("the file was opened before it was checked"),
         };
         let order = Order {
             shape: self.shape,
@@ -341,15 +357,18 @@ impl Job<'_> {
         let workflows = self.clients.workflows();
         let (execution, started) = match begin(&workflows, self.machine, &order, there).await? {
             Begun::Done(report) => {
-                eprintln!("this source was imported into {} before", self.shape.name);
+                note(format_args!(
+                    "this source was imported into {} before",
+                    self.shape.name
+                ));
                 return Ok(report);
             }
             Begun::Running { execution, started } => (execution, started),
         };
-        eprintln!(
+        note(format_args!(
             "{} execution {execution}; it goes on if this command is stopped, and the same command joins it again",
             if started { "started" } else { "joined" },
-        );
+        ));
         let following = Following {
             workflows: &workflows,
             imports: &tables,

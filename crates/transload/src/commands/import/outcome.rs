@@ -7,7 +7,8 @@ use super::ImportArgs;
 use crate::commands::plan::hot_text;
 use crate::import::Report;
 use crate::plan::{Plan, Prices, Way, WayName};
-use crate::preflight::{Preflight, duration};
+use crate::preflight::Preflight;
+use crate::wording::{count_line, duration};
 
 pub(super) struct Outcome<'a> {
     pub(super) args: &'a ImportArgs,
@@ -43,8 +44,7 @@ impl Outcome<'_> {
 
     /// What came of it.
     pub(super) fn after(&self, report: &Report) -> String {
-        let row =
-            |count: u64, what: &str| format!("\n  {:>13} {what}", HumanCount(count).to_string());
+        let row = |count: u64, what: &str| format!("\n{}", count_line(count, what));
         let mut text = format!(
             "{} is imported from {} ({} read):",
             report.table,

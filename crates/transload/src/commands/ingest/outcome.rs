@@ -6,6 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::IngestArgs;
 use crate::ingest::Loaded;
+use crate::wording::count_line;
 
 /// What a load came to, for a person or a program.
 pub(super) struct Outcome<'a> {
@@ -41,8 +42,7 @@ impl Outcome<'_> {
 
     pub(super) fn text(&self) -> String {
         let counts = self.loaded.counts;
-        let row =
-            |count: u64, what: &str| format!("\n  {:>13} {what}", HumanCount(count).to_string());
+        let row = |count: u64, what: &str| format!("\n{}", count_line(count, what));
         let mut text = format!(
             "{} ({}) into {} in {}.{:03} s, {} rows/s:",
             self.args.file.display(),

@@ -1,6 +1,5 @@
 //! `transload merge`: workbooks and CSV files into one CSV file.
 
-mod bar;
 mod outcome;
 
 use std::io::{self, Write};
@@ -8,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use storage::SystemClock;
 
-use bar::Bar;
 use outcome::Outcome;
 
-use super::print_line;
+use super::reading_bar::ReadingBar;
+use super::{note, print_line};
 use crate::Surroundings;
 use crate::merge::{AcceptRounded, HeaderRow, Job, Listed, MergeError, Sink, check_output, merge};
 
@@ -175,8 +174,8 @@ pub fn run(args: &MergeArgs, surroundings: &Surroundings) -> Result<(), MergeCom
             Sink::file(&args.output)?
         }
     };
-    let mut bar = Bar::new(SystemClock);
-    let merged = match merge(&job, sink, |progress| bar.show(progress)) {
+    let mut bar = ReadingBar::new(SystemClock);
+    let merged = match merge(&job, sink, |at| bar.show(at.bytes_done, at.bytes, at.rows)) {
         // The reader, such as `head`, has all that it wanted.
         Err(MergeError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return Ok(());
@@ -204,7 +203,7 @@ pub fn run(args: &MergeArgs, surroundings: &Surroundings) -> Result<(), MergeCom
     };
     printed.map_err(MergeCommandError::Stdout)?;
     for warning in outcome.warnings() {
-        eprintln!("warning: {warning}");
+        note(format_args!("warning: {warning}"));
     }
     Ok(())
 }
@@ -224,10 +223,10 @@ fn check_names(option: &'static str, names: &[&String]) -> Result<(), MergeComma
 /// The first few places of what was refused.
 fn list(listed: &Listed) {
     for text in &listed.first {
-        eprintln!("{text}");
+        note(text);
     }
     let shown = listed.first.len() as u64;
     if listed.count > shown {
-        eprintln!("… and {} more", listed.count - shown);
+        note(format_args!("… and {} more", listed.count - shown));
     }
 }

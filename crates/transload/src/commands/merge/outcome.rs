@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::MergeArgs;
 use crate::merge::{Merged, Skipped};
+use crate::wording::{count_line, counted};
 
 /// What a merge came to, for a person or a program.
 pub(super) struct Outcome<'a> {
@@ -63,10 +64,14 @@ impl Outcome<'_> {
         let mut text = format!(
             "{} of {} in {}.{:03} s: {} ({})",
             self.args.output.display(),
-            counted(merged.files, "file", merged.sheets, "sheet"),
+            format_args!(
+                "{} ({})",
+                counted(merged.files, "file"),
+                counted(merged.sheets, "sheet")
+            ),
             self.took.as_secs(),
             self.took.subsec_millis(),
-            count_of(merged.rows, "row"),
+            counted(merged.rows, "row"),
             HumanBytes(merged.bytes),
         );
         text.push_str(&format!("\ncolumns: {}", merged.columns.join(", ")));
@@ -89,13 +94,13 @@ impl Outcome<'_> {
             (merged.rounded, "numbers of more than 15 digits"),
         ] {
             if count > 0 || what.starts_with("rows with the") {
-                text.push_str(&format!("\n  {:>13} {what}", HumanCount(count).to_string()));
+                text.push_str(&format!("\n{}", count_line(count, what)));
             }
         }
         for (place, rows) in &merged.title_rows {
             text.push_str(&format!(
                 "\nabove the header of {place}: {}",
-                count_of(*rows, "row")
+                counted(*rows, "row")
             ));
         }
         for Skipped {
@@ -128,20 +133,20 @@ impl Outcome<'_> {
         if let [[later, before], ..] = &merged.duplicate_examples[..] {
             warnings.push(format!(
                 "{} have the key of a row before them ({} with other values), such as {later} that of {before}; all are in the output: transload ingest keeps the last of them, DynamoDB's ImportTable any",
-                count_of(merged.duplicates, "row"),
+                counted(merged.duplicates, "row"),
                 HumanCount(merged.differing_duplicates),
             ));
         }
         if let Some(first) = merged.empty_keys.first.first() {
             warnings.push(format!(
                 "{} without a key left out, such as {first}",
-                count_of(merged.empty_keys.count, "row")
+                counted(merged.empty_keys.count, "row")
             ));
         }
         if merged.rounded > 0 {
             warnings.push(format!(
                 "{} of more than 15 digits, which the spreadsheet program may have rounded",
-                count_of(merged.rounded, "number")
+                counted(merged.rounded, "number")
             ));
         }
         if let Some(file) = merged.files_without_formats.first() {
@@ -152,17 +157,5 @@ impl Outcome<'_> {
             ));
         }
         warnings
-    }
-}
-
-/// `2 files (3 sheets)`
-fn counted(files: u64, file: &str, sheets: u64, sheet: &str) -> String {
-    format!("{} ({})", count_of(files, file), count_of(sheets, sheet))
-}
-
-fn count_of(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{} {what}s", HumanCount(count)),
     }
 }

@@ -15,8 +15,8 @@ use storage::aws::AwsClients;
 use storage::{ErrorKind, StorageError, SystemClock, TableStore};
 
 use super::endpoint::{self, UnusableEndpoint};
-use super::preflight_bar::PreflightBar;
 use super::print_line;
+use super::reading_bar::ReadingBar;
 use crate::Surroundings;
 use crate::advice::Advice;
 use crate::plan::{Prices, PricesError, Target, compare};
@@ -143,7 +143,7 @@ impl PlanError {
             | Self::WrongPrices { .. }
             | Self::Endpoint(_)
             | Self::NoTable(_) => true,
-            Self::Source(error) => !matches!(error, SourceError::Store(_)),
+            Self::Source(error) => error.is_usage(),
             _ => false,
         }
     }
@@ -175,7 +175,7 @@ pub fn run(args: &PlanArgs, surroundings: &Surroundings) -> Result<(), PlanError
             exists: args.table.is_some(),
             upload: matches!(args.source, Address::File(_)),
         };
-        let mut bar = PreflightBar::new(SystemClock);
+        let mut bar = ReadingBar::new(SystemClock);
         let sources = match (&args.source, &clients) {
             (Address::File(path), _) => SourceSet::of_file(path)?,
             (Address::Objects { bucket, prefix }, Some(clients)) => {
@@ -183,7 +183,10 @@ pub fn run(args: &PlanArgs, surroundings: &Surroundings) -> Result<(), PlanError
             }
             (Address::Objects { .. }, None) => unreachable!("it has been connected"),
         };
-        let found = preflight(&sources, &shape, projection, |progress| bar.show(progress)).await?;
+        let found = preflight(&sources, &shape, projection, |at| {
+            bar.show(at.bytes_done, at.bytes_total, at.rows);
+        })
+        .await?;
         Ok::<_, PlanError>((found, target))
     })?;
     let outcome = Outcome {

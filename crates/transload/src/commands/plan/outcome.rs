@@ -4,7 +4,8 @@ use indicatif::HumanCount;
 use serde_json::json;
 
 use crate::plan::{HotPartition, PARTITION_UNITS_PER_SECOND, Plan, Prices, Way};
-use crate::preflight::{Address, Preflight, duration};
+use crate::preflight::{Address, Preflight};
+use crate::wording::duration;
 
 pub(super) struct Outcome<'a> {
     pub(super) source: &'a Address,

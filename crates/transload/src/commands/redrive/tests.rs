@@ -135,9 +135,9 @@ async fn what_cannot_be_used_is_said() {
     let error = error.expect_err("the index is another attribute's");
     assert!(error.is_usage());
     assert!(
-        error
-            .to_string()
-            .starts_with("index \"pending\" of table offers has the partition key processed (S): expected"),
+        error.to_string().starts_with(
+            "index \"pending\" of table offers has the partition key processed (S) (delete it first"
+        ),
         "{error}"
     );
     let none = RedriveArgs {
@@ -147,7 +147,9 @@ async fn what_cannot_be_used_is_said() {
     let error = put_back(&none, &markers, &tables(&[])).await;
     let error = error.expect_err("there is no such table");
     assert!(
-        error.to_string().starts_with("there is no table offer: check --table"),
+        error
+            .to_string()
+            .starts_with("there is no table offer: check --table"),
         "{error}"
     );
 }

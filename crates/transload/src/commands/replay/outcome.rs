@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::ReplayArgs;
 use crate::replay::{Fates, Replayed};
+use crate::wording::count_line;
 
 /// What a replay came to, for a person or a program.
 pub(super) struct Outcome<'a> {
@@ -78,7 +79,7 @@ impl Outcome<'_> {
             self.took.subsec_millis(),
         );
         for (count, what) in self.rows() {
-            text.push_str(&format!("\n  {:>13} {what}", HumanCount(count).to_string()));
+            text.push_str(&format!("\n{}", count_line(count, what)));
         }
         if let Some(path) = &replayed.unprocessed {
             text.push_str(&format!("\nrefused items and why: {}", path.display()));

@@ -17,6 +17,7 @@ use super::endpoint::{self, UnusableEndpoint};
 use super::print_line;
 use crate::Surroundings;
 use crate::touch::{Job, TouchError, Touched, touch};
+use crate::wording::count_line;
 use bar::Bar;
 
 /// Write one attribute of every item, so that each item appears on the table's stream
@@ -234,7 +235,7 @@ fn text(args: &TouchArgs, touched: &Touched, took: Duration) -> String {
         (counts.gone, "gone meanwhile"),
         (counts.refused, "refused by DynamoDB"),
     ] {
-        text.push_str(&format!("\n  {:>13} {what}", HumanCount(count).to_string()));
+        text.push_str(&format!("\n{}", count_line(count, what)));
     }
     text
 }

@@ -1,16 +1,15 @@
-//! The progress bar of a pass over a source.
+//! The progress bar of a pass over files or objects.
 
 use indicatif::HumanCount;
 use storage::Clock;
 
 use super::paced_bar::PacedBar;
-use crate::preflight::Progress;
 
-pub(super) struct PreflightBar<C> {
+pub(super) struct ReadingBar<C> {
     bar: PacedBar<C>,
 }
 
-impl<C: Clock> PreflightBar<C> {
+impl<C: Clock> ReadingBar<C> {
     pub(super) fn new(clock: C) -> Self {
         let template = "{bar:20} {percent}% {bytes} of {total_bytes} read, {msg}, {left} left";
         Self {
@@ -18,13 +17,14 @@ impl<C: Clock> PreflightBar<C> {
         }
     }
 
-    pub(super) fn show(&mut self, progress: &Progress) {
+    /// Shows how many of all bytes are read, and the rows in them.
+    pub(super) fn show(&mut self, bytes: u64, all_bytes: u64, rows: u64) {
         let Some(bar) = self.bar.due() else {
             return;
         };
-        bar.set_length(progress.bytes_total);
-        bar.set_message(format!("{} rows", HumanCount(progress.rows)));
-        bar.set_position(progress.bytes_done);
+        bar.set_length(all_bytes);
+        bar.set_message(format!("{} rows", HumanCount(rows)));
+        bar.set_position(bytes);
     }
 }
 
@@ -36,6 +36,6 @@ mod tests {
 
     #[test]
     fn the_template_is_one() {
-        assert_eq!(PreflightBar::new(SystemClock).bar.length(), Some(1));
+        assert_eq!(ReadingBar::new(SystemClock).bar.length(), Some(1));
     }
 }
