@@ -143,7 +143,7 @@ class Import(unittest.TestCase):
         self.assertEqual(("FAILED", "Import.Failed"), (ended["status"], ended.get("error")), ended)
         cause = json.loads(ended["cause"])
         self.assertEqual((self.table, "FAILED", 1), (cause["table"], cause["status"], cause["errors"]))
-        self.assertIn("delete the table, and import again", cause["message"])
+        self.assertIn("There are two ways on", cause["message"])
         group = cause["log_group"].split(":log-group:")[1].removesuffix(":*")
         events = client("logs").filter_log_events(logGroupName=group)["events"]
         name = cause["import_arn"].rpartition("/")[2]

@@ -13,6 +13,7 @@ mod redrive;
 mod report;
 mod request;
 mod run;
+mod set_aside;
 mod work;
 
 pub use config::{Config, Output, VARIABLES};

@@ -54,7 +54,7 @@ pub enum ImportError {
     TableExists(String),
     /// An earlier import of the same source left a part.
     #[error(
-        "an earlier import of the same source into {table} failed, and the table holds a part of the items: delete the table and run the command again. It failed like this: {message}"
+        "an earlier import of the same source into {table} failed, and the table holds a part of the items: delete the table and run the command again with a source that is mended; or keep it, load what is missing with transload ingest, and switch recovery, stream and protection on yourself. It failed like this: {message}"
     )]
     PartialTable {
         /// The table.
