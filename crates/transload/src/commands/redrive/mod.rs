@@ -30,7 +30,7 @@ const ADVICE: Advice = Advice {
 /// Make items pending again that gsi-reprocessor has set aside
 ///
 /// An item whose processing failed MAX_TRIES times carries the failed marker, and the lake's
-/// unprocessed/reprocess/<key>.json says why. Mend what was wrong, in the item or in the process, then put the items back:
+/// unprocessed/reprocess/table=TABLE/KEY.json says why. Mend what was wrong, in the item or in the process, then put the items back:
 /// each gets the pending marker and all its tries. The next run, or the drain, takes them. The object with the reason is deleted
 /// when its item is done.
 ///
