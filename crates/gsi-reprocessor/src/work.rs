@@ -314,7 +314,9 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
             .patiently(async || self.tables.write_if(self.table, &write, condition).await)
             .await?;
         Ok(match (outcome, write) {
-            (WriteOutcome::Updated(before), _) => Updated::From(before.unwrap_or_default()),
+            (WriteOutcome::Updated(Some(before)), _) => Updated::From(before),
+            // The condition wants the item there; a store that does not say what it was says nothing against the mark.
+            (WriteOutcome::Updated(None), _) => Updated::Before,
             // An earlier attempt at this very write may have landed while its answer was lost.
             (WriteOutcome::Refused(Some(held)), ItemWrite::Update { set, remove, .. }) => {
                 let mut after = pending.item.clone();

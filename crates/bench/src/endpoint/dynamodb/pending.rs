@@ -211,8 +211,12 @@ impl PendingItems {
             ));
         };
         let is_conditional = !condition.is_empty();
+        let answer = match call["ReturnValues"] == "ALL_OLD" {
+            true => json!({"Attributes": &self.rows[at].item}),
+            false => json!({}),
+        };
         self.change(at, changes, is_conditional, counts);
-        Ok(json!({}))
+        Ok(answer)
     }
 
     fn change(
