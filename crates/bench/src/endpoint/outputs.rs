@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderMap, IF_MATCH, IF_NONE_MATCH};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::answer::Answer;
@@ -112,6 +113,7 @@ pub(super) fn get(key: &str, shared: &Shared) -> Answer {
 pub(super) fn answered(path: &str, shared: &Shared) {
     let mut state = shared.state();
     let state = &mut *state;
+    let path = percent_decode_str(path).decode_utf8_lossy();
     let key = path
         .strip_prefix('/')
         .and_then(|path| path.strip_prefix(LAKE_BUCKET)?.strip_prefix('/'));

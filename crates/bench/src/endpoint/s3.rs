@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderMap, IF_MATCH, RANGE};
 use hyper::{Method, Request, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 
 use super::answer::Answer;
 use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log, outputs};
@@ -67,7 +68,9 @@ where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let path = head.uri.path().trim_start_matches('/');
+    // The SDK writes `=` as %3D.
+    let path = percent_decode_str(head.uri.path()).decode_utf8_lossy();
+    let path = path.trim_start_matches('/');
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     match (head.method, bucket) {
         (Method::GET, INBOX_BUCKET | LAKE_BUCKET) if key.is_empty() => Ok(empty_list(bucket)),
