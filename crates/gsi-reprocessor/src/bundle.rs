@@ -46,10 +46,10 @@ pub struct SealedBundle {
 }
 
 impl Bundle {
-    /// Adds an item and its result, which must be JSON.
+    /// Whether a result can go into a bundle, which wants JSON.
     ///
     /// # Errors
-    /// The reason why it is none.
+    /// Why it cannot, and what was expected.
     pub fn check(output: &[u8]) -> Result<(), String> {
         serde_json::from_slice::<&RawValue>(output)
             .map(drop)

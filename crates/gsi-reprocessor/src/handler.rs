@@ -196,23 +196,6 @@ where
     )
     .await
     .map_err(|error| Failure::from(&error))?;
-    let work = Work {
-        objects: &dependencies.objects,
-        tables: &dependencies.tables,
-        clock: &dependencies.clock,
-        process: &dependencies.process,
-        config,
-        table,
-        lane,
-        run: lease.as_ref().map_or(0, |lease| lease.run),
-        gate: Gate::new(config.concurrency),
-        retry_until: times.take_until,
-        jitter: RefCell::new(ChaCha8Rng::seed_from_u64(invocation.random)),
-        throttled: Cell::new(0),
-        counts: Cell::new(Counts::default()),
-        trouble: RefCell::new(None),
-        troubled: Cell::new(0),
-    };
     let Some(lease) = lease else {
         let report = LaneReport {
             lane: lane.number,
@@ -224,6 +207,23 @@ where
         };
         // Whoever has the lane counts.
         return Ok((report, None));
+    };
+    let work = Work {
+        objects: &dependencies.objects,
+        tables: &dependencies.tables,
+        clock: &dependencies.clock,
+        process: &dependencies.process,
+        config,
+        table,
+        lane,
+        run: lease.run,
+        gate: Gate::new(config.concurrency),
+        retry_until: times.take_until,
+        jitter: RefCell::new(ChaCha8Rng::seed_from_u64(invocation.random)),
+        throttled: Cell::new(0),
+        counts: Cell::new(Counts::default()),
+        trouble: RefCell::new(None),
+        troubled: Cell::new(0),
     };
     let (ran, failure) = run(&work, &lease, request.output, request.limit, times).await;
     let go_on = ran

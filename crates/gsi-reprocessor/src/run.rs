@@ -50,10 +50,8 @@ pub struct Ran {
     pub go_on_after: Option<Item>,
 }
 
-/// Takes and works until there is a reason to stop.
-///
-/// # Errors
-/// The service's failure, if the index could not be read or no item went through because of it.
+/// Takes and works until there is a reason to stop. Beside what that came to: the service's failure, if the index could not be read
+/// or no item went through because of it.
 pub async fn run<O, T, C, P, L>(
     work: &Work<'_, O, T, C, P>,
     lease: &LaneLease<'_, L, C>,
@@ -215,20 +213,23 @@ where
                 !is_last && storing < BUNDLES_STORED && under_way.len() < self.work.gate.allowed();
             select! {
                 biased;
-                Some(step) = under_way.next(), if !under_way.is_empty() => { self.work.gate.finished(); match step {
-                    Step::Read(read) => {
-                        reading -= 1;
-                        match read {
-                            Ok((pending, output)) => bundle.add(self.work.run, pending, &output),
-                            Err(halt) => self.work.count(Err(halt)),
+                Some(step) = under_way.next(), if !under_way.is_empty() => {
+                    self.work.gate.finished();
+                    match step {
+                        Step::Read(read) => {
+                            reading -= 1;
+                            match read {
+                                Ok((pending, output)) => bundle.add(self.work.run, pending, &output),
+                                Err(halt) => self.work.count(Err(halt)),
+                            }
                         }
+                        Step::Stored(items) => {
+                            storing -= 1;
+                            to_mark.extend(items);
+                        }
+                        Step::Marked(outcome) => self.work.count(outcome),
                     }
-                    Step::Stored(items) => {
-                        storing -= 1;
-                        to_mark.extend(items);
-                    }
-                    Step::Marked(outcome) => self.work.count(outcome),
-                } },
+                }
                 key = keys.next(), if may_read => match key {
                     Some(key) => {
                         reading += 1;
