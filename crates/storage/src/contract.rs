@@ -3,9 +3,11 @@
 //!
 //! Each function leaves behind only what it wrote under its own names, and can be run again on the same store.
 
+mod exports;
 mod indexes;
 mod items;
 mod objects;
+mod staged;
 mod updates;
 mod workflows;
 
@@ -16,6 +18,7 @@ use serde_json::{Map, json};
 
 use crate::{ErrorKind, Ledger, LedgerRow, PutItem, StorageError, TableStore};
 
+pub use exports::exports;
 pub use indexes::indexes;
 pub use items::items;
 pub use objects::objects;

@@ -3,12 +3,14 @@
 pub mod aws;
 mod clock;
 mod error;
+mod exports;
 mod imports;
 mod items;
 mod ledger;
 mod notices;
 mod objects;
 mod resuming;
+pub mod staged;
 mod tables;
 mod workflows;
 
@@ -23,6 +25,10 @@ mod test_clock;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{ErrorKind, StorageError};
+pub use exports::{
+    ExportDescription, ExportRequest, ExportSpan, ExportStatus, ExportView, ListedExport,
+    RecoveryWindow, TableExports,
+};
 pub use imports::{ImportProgress, ImportStatus, TableImports};
 pub use items::{
     Condition, IndexEntries, IndexPage, IndexSelect, ItemStore, ItemWrite, MAX_COMPARED_ATTRIBUTES,

@@ -1,7 +1,7 @@
 //! The stores on AWS keep the contract, as far as a local cloud can show it. Runs where `TRANSLOAD_TEST_ENDPOINT` names one,
 //! with `TRANSLOAD_TEST_BUCKET`, `TRANSLOAD_TEST_TABLE` (empty, with an index whose key is a text alone) and
-//! `TRANSLOAD_TEST_LEDGER` naming what is there to use, and `TRANSLOAD_TEST_MACHINE` the ARN of a state machine of one Pass
-//! state.
+//! `TRANSLOAD_TEST_LEDGER` naming what is there to use, `TRANSLOAD_TEST_MACHINE` the ARN of a state machine of one Pass
+//! state, and `TRANSLOAD_TEST_EXPORT_TABLE` an empty table whose point-in-time recovery is on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use records::{Item, Number, Value};
 use storage::aws::{AwsClients, connect};
-use storage::{Clock, ExecutionStatus, SystemClock, Workflows, contract};
+use storage::{
+    Clock, ExecutionStatus, ExportStatus, ItemStore, SystemClock, TableExports, Workflows, contract,
+};
 
 #[expect(
     clippy::disallowed_methods,
@@ -76,6 +78,33 @@ async fn workflows() {
         };
         contract::workflows(&workflows, &machine, &run, end).await;
     }
+}
+
+#[tokio::test]
+async fn exports() {
+    let Some((clients, table)) = place("TRANSLOAD_TEST_EXPORT_TABLE").await else {
+        return;
+    };
+    let named = |name| variable(name).expect("what the other tests use, too");
+    let (bucket, other) = (
+        named("TRANSLOAD_TEST_BUCKET"),
+        named("TRANSLOAD_TEST_TABLE"),
+    );
+    let (exports, tables) = (clients.exports(), clients.tables());
+    let arn = async |table: &str| tables.identity(table).await.expect("a table").arn;
+    let (table, without) = (arn(&table).await, arn(&other).await);
+    let run = SystemClock.now().0.to_string();
+    let end = async |arn: &str| {
+        for _ in 0..100 {
+            let export = exports.export(arn).await.expect("a description");
+            if export.status != ExportStatus::InProgress {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{arn} does not end");
+    };
+    contract::exports(&exports, (&table, &without), &bucket, &run, end).await;
 }
 
 /// Reads the table with the bare SDK, so that it is not read by what is tested.

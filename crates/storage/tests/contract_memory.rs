@@ -1,9 +1,9 @@
 //! The stores in memory keep the contract.
 
 use records::{IndexShape, KeyAttribute, KeyType, TableShape};
-use storage::contract;
 use storage::failing::{Failing, FaultPlan};
-use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables, MemoryWorkflows};
+use storage::memory::{MemoryExports, MemoryLedger, MemoryObjects, MemoryTables, MemoryWorkflows};
+use storage::{TestClock, contract};
 
 fn key(name: &str, kind: KeyType) -> KeyAttribute {
     KeyAttribute {
@@ -63,6 +63,23 @@ async fn executions() {
     contract::workflows(&workflows, machine, "1", end).await;
     let failing = Failing::new(workflows.clone(), FaultPlan::seeded(1));
     contract::workflows(&failing, machine, "2", end).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exports() {
+    let arn = |table: &str| format!("arn:aws:dynamodb:us-east-1:123456789012:table/{table}");
+    let (table, without) = (arn("offers"), arn("orders"));
+    let exports = MemoryExports::new(
+        TestClock::default(),
+        MemoryObjects::new().with_bucket("lake"),
+    )
+    .with_table(&table)
+    .with_table_without_recovery(&without);
+    let tables = (table.as_str(), without.as_str());
+    let end = async |arn: &str| exports.complete(arn);
+    contract::exports(&exports, tables, "lake", "1", end).await;
+    let failing = Failing::new(exports.clone(), FaultPlan::seeded(1));
+    contract::exports(&failing, tables, "lake", "2", end).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,11 @@ FULL and INCREMENTAL exports in DYNAMODB_JSON, to any moment since point-in-time
 and gzipped data files in AWS's layout. A full export holds the writes before its ExportTime; an incremental one the net change
 of [ExportFromTime, ExportToTime), so adjacent windows neither overlap nor leave a gap. A missing bucket makes the export FAILED.
 
-Unlike AWS a moment is exportable at once, not five minutes later. ION is refused.
+As on AWS every partition has its file, also one without items, and neither the files nor what they hold is in any order. Here
+PARTITIONS says how many there are: the first one is always empty, and the hash of the partition key chooses among the others.
+
+Unlike AWS a moment is exportable at once, not five minutes later, and a client token stands for its request for ever, not for
+eight hours. ION is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import base64
 import contextvars
 import gzip
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -31,6 +36,11 @@ from local_cloud.journal import Item, Journal, Key
 MIN_WINDOW_SECONDS = float(os.environ.get("LOCAL_CLOUD_MIN_EXPORT_WINDOW_SECONDS", "900"))
 MAX_WINDOW_SECONDS = 24 * 3600.0
 FILE_BYTES = int(float(os.environ.get("LOCAL_CLOUD_EXPORT_FILE_MB", "16")) * 1_000_000)
+# An on-demand table begins with four. One is empty, and the others hold the items.
+PARTITIONS = max(2, int(os.environ.get("LOCAL_CLOUD_EXPORT_PARTITIONS", "4")))
+
+MAX_LISTED = 25
+RECOVERY_DAYS = 35
 
 # Request members that make a repeated client token a conflict when they differ.
 TOKEN_MEMBERS = ("TableArn", "ExportTime", "S3Bucket", "S3BucketOwner", "S3Prefix", "S3SseAlgorithm", "S3SseKmsKeyId", "ExportFormat", "ExportType", "IncrementalExportSpecification")
@@ -91,6 +101,26 @@ def changes_between(live: dict[Key, Item], table: dict, kept: Journal, begin: in
     return (change for change in changes.values() if change.old is not None or change.new is not None)
 
 
+class DataFile:
+    """A data file that is being written; it is compressed on the way, as several are open at a time."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.bytes = 0
+        self._body = io.BytesIO()
+        self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._body, mtime=0)
+
+    def add(self, line: Item) -> None:
+        """Adds a line."""
+        self.items += 1
+        self.bytes += self._gzip.write(compact(line).encode() + b"\n")
+
+    def body(self) -> bytes:
+        """Everything, compressed; 20 bytes for no line. Ends the file."""
+        self._gzip.close()
+        return self._body.getvalue()
+
+
 @dataclass
 class Export:
     """One export: what DescribeExport shows, and what is needed to write it."""
@@ -108,14 +138,15 @@ class Export:
         """Whether this is a window of changes rather than a state."""
         return self.description["ExportType"] == "INCREMENTAL_EXPORT"
 
-    def lines(self) -> Iterable[Item]:
-        """The lines of the data files."""
+    def lines(self) -> Iterable[tuple[str, Item]]:
+        """The lines of the data files, each with its partition key."""
         if not self.incremental:
             moment = micros(self.description["ExportTime"])
-            return ({"Item": item} for item in state_at(self.live, self.table, self.kept, moment).values())
+            return ((key[0], {"Item": item}) for key, item in state_at(self.live, self.table, self.kept, moment).items())
         window = self.description["IncrementalExportSpecification"]
         begin, end = micros(window["ExportFromTime"]), micros(window["ExportToTime"])
-        return (change.line(window["ExportViewType"]) for change in changes_between(self.live, self.table, self.kept, begin, end))
+        changes = changes_between(self.live, self.table, self.kept, begin, end)
+        return ((journal.item_key(self.table, change.keys)[0], change.line(window["ExportViewType"])) for change in changes)
 
     def write(self) -> None:
         """Writes everything to the bucket and ends the export, COMPLETED or FAILED."""
@@ -135,6 +166,8 @@ class Export:
         data = f"{prefix}AWSDynamoDB/data/" if self.incremental else f"{base}data/"
         self.put(f"{base}_started", b"")
         self.write_data(data)
+        # By their random names, so in no order.
+        self.files.sort(key=lambda file: file["dataFileS3Key"])
         manifest = "".join(compact(file) + "\n" for file in self.files).encode()
         self.put_with_checksum(f"{base}manifest-files", manifest)
         end = time.time()
@@ -146,37 +179,38 @@ class Export:
         )  # fmt: skip
 
     def write_data(self, folder: str) -> None:
-        """Writes the lines into files of FILE_BYTES, and an empty file at the end, as AWS does for partitions without items."""
-        waiting: list[bytes] = []
-        size = 0
-        for line in self.lines():
-            encoded = compact(line).encode() + b"\n"
-            waiting.append(encoded)
-            size += len(encoded)
-            if size >= FILE_BYTES:
-                self.write_file(folder, waiting)
-                waiting, size = [], 0
-        if waiting:
-            self.write_file(folder, waiting)
-        self.write_file(folder, [])
+        """Writes each partition's lines into a file, and into more of them where it holds more than FILE_BYTES."""
+        open_files = [DataFile() for _ in range(PARTITIONS)]
+        begun: set[int] = set()
+        for key, line in self.lines():
+            number = partition_of(key)
+            file = open_files[number]
+            file.add(line)
+            if file.bytes >= FILE_BYTES:
+                self.write_file(folder, file)
+                open_files[number] = DataFile()
+                begun.add(number)
+        for number, file in enumerate(open_files):
+            if file.items or number not in begun:
+                self.write_file(folder, file)
 
-    def write_file(self, folder: str, lines: list[bytes]) -> None:
+    def write_file(self, folder: str, file: DataFile) -> None:
         """Writes one data file and notes it for the manifest."""
-        body = gzip.compress(b"".join(lines), compresslevel=1, mtime=0)
+        body = file.body()
         key = folder + base64.b32encode(secrets.token_bytes(16)).decode().lower().rstrip("=") + ".json.gz"
         self.put(key, body)
         md5 = hashlib.md5(body).digest()
         self.files.append(
             {
-                "itemCount": len(lines),
+                "itemCount": file.items,
                 "md5Checksum": base64.b64encode(md5).decode(),
                 # An upload in one part: the MD5 of the part's MD5.
                 "etag": f"{hashlib.md5(md5).hexdigest()}-1",
                 "dataFileS3Key": key,
             }
         )
-        self.item_count += len(lines)
-        self.billed_bytes += sum(map(len, lines))
+        self.item_count += file.items
+        self.billed_bytes += file.bytes
 
     def summary(self, files_key: str, end: float) -> Item:
         """manifest-summary.json"""
@@ -197,7 +231,7 @@ class Export:
         summary |= {
             "s3Bucket": shown["S3Bucket"],
             "s3Prefix": shown.get("S3Prefix"),
-            "s3SseAlgorithm": shown.get("S3SseAlgorithm", "AES256"),
+            "s3SseAlgorithm": shown["S3SseAlgorithm"],
             "s3SseKmsKeyId": shown.get("S3SseKmsKeyId"),
             "manifestFilesS3Key": files_key,
             "billedSizeBytes": self.billed_bytes,
@@ -220,6 +254,11 @@ class Export:
             raise Refused("S3NoSuchBucket", "The specified bucket does not exist")
         if status != 200:
             raise RuntimeError(f"could not write {key}: {answer[:200]!r}")
+
+
+def partition_of(key: str) -> int:
+    """The partition that holds a partition key: never the first."""
+    return 1 + int.from_bytes(hashlib.md5(str(key).encode()).digest()[:4], "big") % (PARTITIONS - 1)
 
 
 def compact(value: object) -> str:
@@ -299,6 +338,9 @@ def begin(request: dict) -> Export:
         "StartTime": now,
         "TableArn": table["TableArn"],
         "TableId": table["TableId"],
+        "S3SseAlgorithm": "AES256",
+        # The SDKs make one up where their caller gives none.
+        "ClientToken": secrets.token_hex(16),
         "ExportFormat": "DYNAMODB_JSON",
         "ExportType": request.get("ExportType") or "FULL_EXPORT",
     } | {member: request[member] for member in copied if request.get(member)}
@@ -337,7 +379,37 @@ def describe_export(request: dict) -> tuple:
     return json_response({"ExportDescription": description})
 
 
+def list_exports(request: dict) -> tuple:
+    """The API operation: the table's exports, or everybody's, 25 to a page."""
+    limit = request.get("MaxResults", MAX_LISTED)
+    if not 1 <= limit <= MAX_LISTED:
+        return error_response_json("ValidationException", f"MaxResults is {limit}: expected 1 to {MAX_LISTED}", 400)
+    wanted = request.get("TableArn")
+    exports = [shown for shown in list(dynamodb._exports.values()) if wanted in (None, shown["TableArn"])]
+    begin = int(request.get("NextToken") or 0)
+    page = exports[begin : begin + limit]
+    answer = {"ExportSummaries": [{name: shown[name] for name in ("ExportArn", "ExportStatus", "ExportType")} for shown in page]}
+    if begin + limit < len(exports):
+        answer["NextToken"] = str(begin + limit)
+    return json_response(answer)
+
+
 def apply() -> None:
-    """Replaces both operations; needs journal.apply()."""
+    """Replaces the operations; needs journal.apply()."""
+    original_describe = dynamodb._describe_continuous_backups
+
+    def describe_continuous_backups(request: dict) -> tuple:
+        """The API operation: says how long the period is, and of a missing table what AWS says."""
+        if dynamodb._normalize_table_name(request.get("TableName")) not in dynamodb._tables:
+            return error_response_json("TableNotFoundException", f"Table not found: {request.get('TableName')}", 400)
+        status, headers, body = original_describe(request)
+        answer = json.loads(body)
+        recovery = answer["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+        if recovery["PointInTimeRecoveryStatus"] == "ENABLED":
+            recovery["RecoveryPeriodInDays"] = RECOVERY_DAYS
+        return status, headers, compact(answer).encode()
+
     dynamodb._export_table_to_point_in_time = export_table_to_point_in_time
     dynamodb._describe_export = describe_export
+    dynamodb._list_exports = list_exports
+    dynamodb._describe_continuous_backups = describe_continuous_backups

@@ -24,6 +24,8 @@ pub enum ExportKind {
 /// An export's `manifest-summary.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportSummary {
+    /// The export's ARN.
+    pub export_arn: String,
     /// The table's ARN.
     pub table_arn: String,
     /// The bucket of the manifests and data files.
@@ -52,6 +54,7 @@ pub struct DataFile {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawSummary {
+    export_arn: String,
     table_arn: String,
     s3_bucket: String,
     #[serde(rename = "manifestFilesS3Key")]
@@ -93,6 +96,7 @@ impl ExportSummary {
             },
         };
         Ok(Self {
+            export_arn: raw.export_arn,
             table_arn: raw.table_arn,
             bucket: raw.s3_bucket,
             files_key: raw.files_key,
@@ -153,6 +157,7 @@ mod tests {
         assert_eq!(
             incremental,
             ExportSummary {
+                export_arn: "arn:aws:dynamodb:us-east-1:111122223333:table/offers/export/01790000900000-0b2d4f68".to_owned(),
                 table_arn: "arn:aws:dynamodb:us-east-1:111122223333:table/offers".to_owned(),
                 bucket: "lake".to_owned(),
                 files_key: "copies/AWSDynamoDB/01790000900000-0b2d4f68/manifest-files.json"

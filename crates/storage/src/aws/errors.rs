@@ -63,6 +63,8 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "OperationAborted" => ErrorKind::Throttled,
         code if code.contains("Throttl") => ErrorKind::Throttled,
         "ValidationException"
+        | "InvalidExportTimeException"
+        | "PointInTimeRecoveryUnavailableException"
         // S3: what is asked for does not go together; it would not another time.
         | "EntityTooSmall"
         | "InvalidArgument"
@@ -73,7 +75,10 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "InvalidName"
         | "ItemCollectionSizeLimitExceededException"
         | "SerializationException" => ErrorKind::Refused,
-        "ConditionalCheckFailedException" | "ExecutionAlreadyExists" | "PreconditionFailed" => ErrorKind::Conflict,
+        "ConditionalCheckFailedException"
+        | "ExecutionAlreadyExists"
+        | "ExportConflictException"
+        | "PreconditionFailed" => ErrorKind::Conflict,
         "AccessDenied"
         | "AccessDeniedException"
         | "UnrecognizedClientException"
@@ -99,6 +104,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "NoSuchBucket"
         | "NoSuchUpload"
         | "NotFound"
+        | "ExportNotFoundException"
         | "ImportNotFoundException"
         | "ExecutionDoesNotExist"
         | "StateMachineDeleting"

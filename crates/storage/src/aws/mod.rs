@@ -1,6 +1,7 @@
 //! The stores on AWS. The only module that knows the SDK, which its public items do not show.
 
 mod errors;
+mod exports;
 mod imports;
 mod items;
 mod ledger;
@@ -24,6 +25,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::{ErrorKind, StorageError};
 
+pub use exports::AwsExports;
 pub use ledger::{AwsLedger, JOB_KEY, OPEN_INDEX, OPEN_KEY, PART_KEY};
 pub use notices::AwsQueue;
 pub use objects::AwsObjects;
@@ -96,6 +98,11 @@ impl AwsClients {
     /// The queue with this URL.
     pub fn queue(&self, url: &str) -> AwsQueue {
         AwsQueue::new(&self.config, self.endpoint.clone(), url)
+    }
+
+    /// The exports of all tables.
+    pub fn exports(&self) -> AwsExports {
+        AwsExports::new(&self.config, self.endpoint.clone())
     }
 
     /// All state machines.

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::{self, StreamExt};
 
 use super::kind;
+use super::staged::staged;
 use crate::{ErrorKind, ObjectId, ObjectStore, Upload};
 
 const PREFIX: &str = "contract/";
@@ -34,6 +35,7 @@ pub async fn objects(store: &impl ObjectStore, bucket: &str) {
     awkward_keys(store, bucket).await;
     long_lists(store, bucket).await;
     multipart_uploads(store, bucket).await;
+    staged(store, bucket).await;
 }
 
 async fn whole_objects(store: &impl ObjectStore, bucket: &str) {
@@ -237,18 +239,18 @@ async fn put(store: &impl ObjectStore, bucket: &str, key: &str, body: &[u8]) {
         .expect("a put");
 }
 
-async fn read(store: &impl ObjectStore, object: &ObjectId, from: u64) -> String {
+pub(super) async fn read(store: &impl ObjectStore, object: &ObjectId, from: u64) -> String {
     let opened = store.open(object, from).await.expect("an open");
     let chunks: Vec<Bytes> = opened.content.try_collect().await.expect("a body");
     String::from_utf8(chunks.concat()).expect("what the contract wrote is text")
 }
 
-async fn keys(store: &impl ObjectStore, bucket: &str, prefix: &str) -> Vec<String> {
+pub(super) async fn keys(store: &impl ObjectStore, bucket: &str, prefix: &str) -> Vec<String> {
     let listed = store.list(bucket, prefix).await.expect("a list");
     listed.into_iter().map(|object| object.key).collect()
 }
 
-fn newest(bucket: &str, key: &str) -> ObjectId {
+pub(super) fn newest(bucket: &str, key: &str) -> ObjectId {
     ObjectId {
         bucket: bucket.to_owned(),
         key: key.to_owned(),

@@ -10,8 +10,10 @@
 //! Operations are called what the real store calls them: `GetObject`, `PutObject`, `CreateMultipartUpload`, `UploadPart`,
 //! `CompleteMultipartUpload`, `AbortMultipartUpload`, `ListObjectsV2`, `DeleteObject`, `DescribeTable`, `BatchWriteItem`,
 //! `Scan`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem`, `Query`, `SendMessage`,
-//! `StartExecution`, `DescribeExecution`, `ListImports` (and the DescribeImport after it).
+//! `StartExecution`, `DescribeExecution`, `ListImports` (and the DescribeImport after it),
+//! `ExportTableToPointInTime`, `DescribeExport`, `ListExports`, `DescribeContinuousBackups`.
 
+mod exports;
 mod plan;
 mod ports;
 mod store;

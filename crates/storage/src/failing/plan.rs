@@ -13,6 +13,7 @@ use crate::{ErrorKind, PutItem};
 const BATCH: &str = "BatchWriteItem";
 const PUT: &str = "PutObject";
 const UPDATE: &str = "UpdateItem";
+const EXPORT: &str = "ExportTableToPointInTime";
 const READ: &str = "GetObject";
 
 /// What goes wrong with one operation.
@@ -28,8 +29,9 @@ pub enum Fault {
     Unprocessed(usize),
     /// `BatchWriteItem`: this many items, chosen at random, are written, and the caller gets `Unanswered`.
     PartlyDone(usize),
-    /// `BatchWriteItem`, `PutObject`, `UpdateItem`: the caller gets `Unanswered` at once, and the items or the object are
-    /// written later (what is written on a condition: only if that holds by then).
+    /// `BatchWriteItem`, `PutObject`, `UpdateItem`, `ExportTableToPointInTime`: the caller gets `Unanswered` at once, and the
+    /// items or the object are written, or the export is begun, later (what is written on a condition: only if that holds by
+    /// then).
     Late(Landing),
     /// `GetObject`: the body fails with `Unanswered` after this many bytes.
     BodyError(u64),
@@ -43,7 +45,7 @@ impl Fault {
     fn suits(&self, operation: &str) -> bool {
         match self {
             Self::Fail(_) | Self::AnswerLost | Self::Slow(_) => true,
-            Self::Late(_) => matches!(operation, BATCH | PUT | UPDATE),
+            Self::Late(_) => matches!(operation, BATCH | PUT | UPDATE | EXPORT),
             Self::Unprocessed(_) | Self::PartlyDone(_) => operation == BATCH,
             Self::BodyError(_) | Self::BodyStall(_) | Self::BodyEnd(_) => operation == READ,
         }
@@ -67,7 +69,8 @@ pub enum Crash {
     Before,
     /// The store did it.
     After,
-    /// The store did it later (`BatchWriteItem`, `PutObject`, `UpdateItem`; any other operation: as `After`).
+    /// The store did it later (`BatchWriteItem`, `PutObject`, `UpdateItem`, `ExportTableToPointInTime`; any other operation: as
+    /// `After`).
     Late(Landing),
 }
 

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod conditional;
+mod exports;
 
 fn shape() -> TableShape {
     TableShape {

@@ -171,6 +171,11 @@ impl MemoryObjects {
             .collect()
     }
 
+    /// Whether there is a bucket of this name.
+    pub(super) fn has_bucket(&self, name: &str) -> bool {
+        self.lock().buckets.contains_key(name)
+    }
+
     fn add_bucket(self, name: &str, versioned: bool) -> Self {
         let bucket = Bucket {
             versioned,
