@@ -105,24 +105,22 @@ impl Config {
             version_attribute,
             output: environment.parsed("OUTPUT", Output::Objects, "objects or bundles")?,
             item_json: environment.parsed("ITEM_JSON", ItemForm::Plain, "plain or dynamodb")?,
-            max_tries: in_range(environment, "MAX_TRIES", 3, (1, 100), "1 to 100 tries")?,
-            concurrency: in_range(environment, "CONCURRENCY", 32, (1, 256), "1 to 256 calls")?
+            max_tries: environment.in_range("MAX_TRIES", 3, 1..=100, "1 to 100 tries")?,
+            concurrency: environment.in_range("CONCURRENCY", 32, 1..=256, "1 to 256 calls")?
                 as usize,
-            lease: Duration::from_secs(u64::from(in_range(
-                environment,
+            lease: Duration::from_secs(environment.in_range(
                 "LEASE_SECONDS",
                 60,
-                (10, 900),
+                10..=900,
                 "10 to 900 seconds",
-            )?)),
+            )?),
             period: Duration::from_secs(
-                60 * u64::from(in_range(
-                    environment,
+                60 * environment.in_range(
                     "SCHEDULE_MINUTES",
                     30,
-                    (1, 525_600),
+                    1..=525_600,
                     "1 to 525600 minutes",
-                )?),
+                )?,
             ),
             endpoint_url: environment.optional("AWS_ENDPOINT_URL"),
         })
@@ -136,7 +134,7 @@ fn read_markers(environment: &Environment) -> Result<Markers, EnvironmentError> 
             .unwrap_or_else(|| default.to_owned())
     };
     let done_by = environment.parsed("MARK_DONE_BY", DoneBy::Set, "set or remove")?;
-    let lanes = in_range(environment, "LANES", 1, (1, 1_000), "1 to 1000 lanes")?;
+    let lanes = environment.in_range("LANES", 1, 1..=1_000, "1 to 1000 lanes")?;
     Markers::new(
         &text("MARKER_ATTRIBUTE", "processed"),
         &text("PENDING_MARKER", "false"),
@@ -146,24 +144,6 @@ fn read_markers(environment: &Environment) -> Result<Markers, EnvironmentError> 
         lanes,
     )
     .map_err(|fault| EnvironmentError::Malformed(fault.variable, fault.value, fault.expected))
-}
-
-fn in_range(
-    environment: &Environment,
-    name: &'static str,
-    default: u32,
-    (least, most): (u32, u32),
-    expected: &'static str,
-) -> Result<u32, EnvironmentError> {
-    let value = environment.parsed(name, default, expected)?;
-    match (least..=most).contains(&value) {
-        true => Ok(value),
-        false => Err(EnvironmentError::Malformed(
-            name,
-            value.to_string(),
-            expected,
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The environment, read once and typed.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// A variable that is missing or cannot be read. The message names it.
@@ -53,6 +55,25 @@ impl Environment {
                 .map_err(|_| EnvironmentError::Malformed(name, text, expected)),
         }
     }
+
+    /// A value within a range, with a default.
+    pub fn in_range<T: FromStr + PartialOrd + Display>(
+        &self,
+        name: &'static str,
+        default: T,
+        range: RangeInclusive<T>,
+        expected: &'static str,
+    ) -> Result<T, EnvironmentError> {
+        let value = self.parsed(name, default, expected)?;
+        match range.contains(&value) {
+            true => Ok(value),
+            false => Err(EnvironmentError::Malformed(
+                name,
+                value.to_string(),
+                expected,
+            )),
+        }
+    }
 }
 
 fn utf8_pair((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
@@ -91,5 +112,12 @@ mod tests {
             "the environment variable A is \"x\": expected a whole number"
         );
         assert_eq!(environment.parsed("B", 7_u32, "a whole number"), Ok(7));
+        let numbers = Environment::from([("C", "9")]);
+        assert_eq!(numbers.in_range("C", 1, 1..=9, "1 to 9"), Ok(9));
+        let outside = numbers.in_range("C", 1, 1..=8, "1 to 8").unwrap_err();
+        assert_eq!(
+            outside.to_string(),
+            "the environment variable C is \"9\": expected 1 to 8"
+        );
     }
 }

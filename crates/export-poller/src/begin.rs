@@ -1,0 +1,592 @@
+//! Beginning an export once per window.
+//!
+//! The window, its time and the token are recorded on condition that nobody else has; only then is DynamoDB asked. Whoever comes
+//! later finds the row, and, if the export's ARN is not in it, looks for the export before asking again with the same token:
+//! DynamoDB forgets a token eight hours after the export's end, but lists the export for 90 days.
+
+use export_jobs::names::export_job;
+use export_jobs::{
+    EXPORT_PART, JobRow, Settings, Span, Status, change, compact_time, full_window, hex, read,
+};
+use lambda_support::{Failure, FailureKind, error_chain};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use storage::{
+    Clock, ErrorKind, ExportDescription, ExportRequest, ExportStatus, ExportView, ItemStore,
+    Ledger, ObjectStore, StorageError, TableExports, TableStore, Timestamp,
+};
+use tracing::warn;
+
+use crate::chain::{self, Next, OpenWindow, Reach};
+use crate::finish::objects_of;
+use crate::handler::{Dependencies, invalid};
+use crate::request::{BeginRequest, ExportType};
+use crate::settings::{check_same, resolve};
+
+/// Windows that one call looks at: more than one only if those before turn out to be whole or out of reach.
+const MAX_WINDOWS_LOOKED_AT: u32 = 4;
+
+/// What became of a begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BeginAnswer {
+    /// What the machine does next.
+    pub state: BeginState,
+    /// The ledger's `job`; empty if there is none.
+    pub job: String,
+    /// The window's name; empty if there is none.
+    pub window: String,
+    /// One sentence for whoever reads the execution.
+    pub message: String,
+}
+
+/// How a begin ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BeginState {
+    /// The export runs, or is there; what follows is to be done.
+    Running,
+    /// No window is due.
+    Nothing,
+    /// The chain is paused.
+    Paused,
+    /// Everything has been done before.
+    Completed,
+}
+
+/// The table as it is now.
+struct Table {
+    name: String,
+    arn: String,
+    id: String,
+    key_names: Vec<String>,
+}
+
+/// What is recorded of a window that nobody has begun yet.
+pub struct Proposal {
+    window: String,
+    span: Span,
+    /// Whether the chain begins anew with its end.
+    pub restarts_chain: bool,
+    /// What is made of the lines.
+    pub settings: Settings,
+    /// The declared schema as it is kept.
+    pub schema_key: Option<String>,
+    /// Whether a window that FAILED is begun anew, with these settings.
+    anew: bool,
+}
+
+/// How a window stands in the ledger.
+enum Recorded {
+    /// By this call, now, for the first time or after a failure.
+    Fresh(JobRow),
+    /// By another one.
+    Known(JobRow),
+    /// It is whole.
+    Completed(JobRow),
+    /// It cannot be exported any more.
+    OutOfReach,
+    /// It is of a table that had this name before.
+    OtherTable,
+}
+
+/// Begins the export that is asked for, or finds it.
+pub async fn begin<O, T, E, L, C>(
+    request: &BeginRequest,
+    dependencies: &Dependencies<O, T, E, L, C>,
+) -> Result<BeginAnswer, Failure>
+where
+    O: ObjectStore,
+    T: TableStore + ItemStore,
+    E: TableExports,
+    L: Ledger,
+    C: Clock,
+{
+    let failed = |error: StorageError| Failure::from(&error);
+    let config = &dependencies.config;
+    let shape = dependencies
+        .tables
+        .describe(&config.table)
+        .await
+        .map_err(failed)?;
+    let identity = dependencies
+        .tables
+        .identity(&config.table)
+        .await
+        .map_err(failed)?;
+    if request.restart_chain && request.export_type == ExportType::Incremental {
+        return Err(invalid(
+            "an incremental export is asked for with restart_chain: expected it with a full one, at whose time windows begin anew",
+        ));
+    }
+    let table = Table {
+        name: config.table.clone(),
+        arn: identity.arn,
+        id: identity.id,
+        key_names: shape.keys().map(|key| key.name.clone()).collect(),
+    };
+    let reach = reach(dependencies, &table.id).await?;
+    let resolved = resolve(request, config, &dependencies.objects).await?;
+    let attribute = resolved.settings.discriminator.as_ref();
+    if request.export_type == ExportType::Incremental
+        && config.view == ExportView::NewImage
+        && let Some(name) = attribute.filter(|name| !table.key_names.contains(name))
+    {
+        return Err(invalid(format!(
+            "the discriminator {name:?} is no key attribute, and with NEW_IMAGE a removal has nothing but keys, so nobody knows which data set it belongs to: expected NEW_AND_OLD_IMAGES"
+        )));
+    }
+    let propose = |open: OpenWindow| Proposal {
+        window: open.window,
+        span: open.span,
+        restarts_chain: request.restart_chain,
+        settings: resolved.settings.clone(),
+        schema_key: resolved.schema_key.clone(),
+        anew: request.anew,
+    };
+    match request.export_type {
+        ExportType::Full => {
+            let Some(window) = &request.window else {
+                return Err(invalid(
+                    "a full export is asked for without a window: expected the time for which it is asked, such as 2026-11-21T04:00:00Z, or a label; the same one is the same export",
+                ));
+            };
+            let open = OpenWindow {
+                window: full_window(window)
+                    .map_err(|error| Failure::new(FailureKind::Invalid, &error))?,
+                span: Span::Full {
+                    export_time: reach.latest,
+                },
+            };
+            let window = open.window.clone();
+            match begin_window(propose(open), request, &table, &reach, dependencies).await? {
+                Some(answer) => Ok(answer),
+                None => Err(invalid(format!(
+                    "the window {window} of the table {} cannot be exported: point-in-time recovery reaches from {} to {}, and the newest time that is exported is {}: expected to be asked again later",
+                    table.name,
+                    compact_time(reach.earliest),
+                    compact_time(reach.latest.max(reach.earliest)),
+                    compact_time(reach.latest),
+                ))),
+            }
+        }
+        ExportType::Incremental => {
+            if let Some(window) = &request.window {
+                return Err(invalid(format!(
+                    "an incremental export is asked for with the window {window:?}: expected none, since windows follow one another"
+                )));
+            }
+            for _ in 0..MAX_WINDOWS_LOOKED_AT {
+                let Dependencies { ledger, clock, .. } = dependencies;
+                let next = chain::next_window(ledger, clock, &table.name, &reach)
+                    .await
+                    .map_err(failed)?;
+                let open = match next {
+                    Next::Window(open) => open,
+                    Next::Paused => {
+                        return Ok(nothing(
+                            BeginState::Paused,
+                            "incremental exports are paused",
+                        ));
+                    }
+                    Next::NotDue(message) => return Ok(nothing(BeginState::Nothing, &message)),
+                };
+                let (window, end) = (open.window.clone(), open.span.snapshot_time());
+                match begin_window(propose(open), request, &table, &reach, dependencies).await? {
+                    Some(answer) if answer.state == BeginState::Completed => {
+                        // Whoever finished it died before it said so to the chain.
+                        chain::advance(ledger, clock, &table.name, &window, end)
+                            .await
+                            .map_err(failed)?;
+                    }
+                    Some(answer) => return Ok(answer),
+                    None => {
+                        warn!(
+                            window,
+                            "point-in-time recovery does not reach back to the window any more: a full export is next"
+                        );
+                        chain::give_up(ledger, clock, &table.name, &window)
+                            .await
+                            .map_err(failed)?;
+                    }
+                }
+            }
+            Ok(nothing(
+                BeginState::Nothing,
+                "others are working on the chain at the same time",
+            ))
+        }
+    }
+}
+
+/// Which times can be exported.
+pub async fn reach<O, T, E, L, C>(
+    dependencies: &Dependencies<O, T, E, L, C>,
+    table_id: &str,
+) -> Result<Reach, Failure>
+where
+    E: TableExports,
+    C: Clock,
+{
+    let config = &dependencies.config;
+    let table = &config.table;
+    let recovery = dependencies
+        .exports
+        .recovery(table)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let Some(recovery) = recovery else {
+        return Err(invalid(format!(
+            "point-in-time recovery of the table {table} is off, and an export reads from it: expected it on (aws dynamodb update-continuous-backups --table-name {table} --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true); without it, the scan machine reads the table itself"
+        )));
+    };
+    let now = dependencies.clock.now().0 / 1_000;
+    Ok(Reach {
+        table_id: table_id.to_owned(),
+        earliest: recovery.earliest,
+        latest: now
+            .saturating_sub(config.lag.as_secs())
+            .min(recovery.latest),
+        window: config.window.as_secs(),
+        view: config.view,
+    })
+}
+
+/// Begins one window; nothing if it cannot be exported.
+async fn begin_window<O, T, E, L, C>(
+    proposal: Proposal,
+    request: &BeginRequest,
+    table: &Table,
+    reach: &Reach,
+    dependencies: &Dependencies<O, T, E, L, C>,
+) -> Result<Option<BeginAnswer>, Failure>
+where
+    O: ObjectStore,
+    E: TableExports,
+    L: Ledger,
+    C: Clock,
+{
+    let failed = |error: StorageError| Failure::from(&error);
+    let Dependencies {
+        ledger,
+        clock,
+        exports,
+        config,
+        ..
+    } = dependencies;
+    let job = export_job(&table.name, &proposal.window);
+    // Before anything is written: a begin that is refused changes nothing.
+    let known = read::<JobRow, L>(ledger, &job, EXPORT_PART)
+        .await
+        .map_err(failed)?;
+    match known.map(|stored| stored.row) {
+        Some(row) if proposal.anew && row.processing_status == Status::Failed => {
+            check_unseen(&dependencies.objects, &row).await?;
+        }
+        Some(row) if row.table_id == table.id => check_same(request, &proposal, &row)?,
+        _ => {}
+    }
+    let recorded = change::<JobRow, _, _, _>(ledger, clock, &job, EXPORT_PART, |row, now| {
+        record(
+            row,
+            now,
+            &job,
+            &proposal,
+            table,
+            reach,
+            &config.lake_bucket,
+            &config.prefix,
+        )
+    })
+    .await
+    .map_err(failed)?;
+    let (row, is_known) = match recorded {
+        Recorded::Fresh(row) => (row, false),
+        Recorded::Known(row) => (row, true),
+        Recorded::Completed(row) => {
+            check_same(request, &proposal, &row)?;
+            return Ok(Some(answer(BeginState::Completed, &job, &row)));
+        }
+        Recorded::OutOfReach => return Ok(None),
+        Recorded::OtherTable => {
+            return Err(invalid(format!(
+                "the window {} is of a table {} that is not there any more: expected another window",
+                proposal.window, table.name
+            )));
+        }
+    };
+    check_same(request, &proposal, &row)?;
+    if row.export_arn.is_some() {
+        return Ok(Some(answer(BeginState::Running, &job, &row)));
+    }
+    let found = match is_known {
+        true => adopt(exports, &row).await.map_err(failed)?,
+        false => None,
+    };
+    let description = match found {
+        Some(description) => description,
+        None if !reach.holds(row.span) => {
+            let reason = "point-in-time recovery does not reach back to it any more".to_owned();
+            fail_attempt(ledger, clock, &job, row.attempt, reason)
+                .await
+                .map_err(failed)?;
+            return Ok(None);
+        }
+        None => match exports.begin_export(&asked(&row)).await {
+            Ok(description) => description,
+            Err(error) => {
+                // A conflict is of the token: the next attempt has another one, and looks for the export first.
+                if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Conflict) {
+                    let reason = error_chain(&error);
+                    fail_attempt(ledger, clock, &job, row.attempt, reason)
+                        .await
+                        .map_err(failed)?;
+                }
+                return Err(failed(error));
+            }
+        },
+    };
+    let row = change::<JobRow, _, _, _>(ledger, clock, &job, EXPORT_PART, |stored, _| {
+        let stored = stored.as_mut()?;
+        let is_ours = stored.attempt == row.attempt && stored.processing_status == Status::Pending;
+        if is_ours && stored.export_arn.is_none() {
+            stored.export_arn = Some(description.arn.clone());
+            stored.processing_status = Status::InProgress;
+        }
+        Some(stored.clone())
+    })
+    .await
+    .map_err(failed)?
+    .ok_or_else(|| {
+        invalid(format!(
+            "the row of {job} has been deleted: expected it to stay"
+        ))
+    })?;
+    if row.export_arn.as_ref() != Some(&description.arn) {
+        warn!(
+            job,
+            begun = description.arn,
+            recorded = row.export_arn,
+            "another export is recorded for the window"
+        );
+    }
+    Ok(Some(answer(BeginState::Running, &job, &row)))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of it is what a row is made of"
+)]
+fn record(
+    row: &mut Option<JobRow>,
+    now: Timestamp,
+    job: &str,
+    proposal: &Proposal,
+    table: &Table,
+    reach: &Reach,
+    bucket: &str,
+    prefix: &str,
+) -> Recorded {
+    let Some(row) = row else {
+        if !reach.holds(proposal.span) {
+            return Recorded::OutOfReach;
+        }
+        let new = JobRow {
+            kind: "export".to_owned(),
+            processing_status: Status::Pending,
+            table: table.name.clone(),
+            table_arn: table.arn.clone(),
+            table_id: table.id.clone(),
+            key_names: table.key_names.clone(),
+            window: proposal.window.clone(),
+            span: proposal.span,
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            restarts_chain: proposal.restarts_chain,
+            attempt: 1,
+            client_token: String::new(),
+            export_arn: None,
+            manifest_key: None,
+            files_key: None,
+            file_count: 0,
+            item_count: 0,
+            rows_written: 0,
+            rows_filtered: 0,
+            settings: proposal.settings.clone(),
+            schema_key: proposal.schema_key.clone(),
+            start_time: now.iso(),
+            end_time: None,
+            error_message: None,
+            failed_files: Vec::new(),
+            retry_count: 0,
+            last_updated: String::new(),
+        };
+        let row = row.insert(new);
+        row.client_token = token(job, row);
+        return Recorded::Fresh(row.clone());
+    };
+    if row.table_id != table.id {
+        return Recorded::OtherTable;
+    }
+    match row.processing_status {
+        Status::Completed => Recorded::Completed(row.clone()),
+        Status::Pending | Status::InProgress => Recorded::Known(row.clone()),
+        Status::Failed => {
+            if proposal.anew {
+                row.export_arn = None;
+                row.manifest_key = None;
+                row.files_key = None;
+                row.restarts_chain = proposal.restarts_chain;
+                row.settings = proposal.settings.clone();
+                row.schema_key.clone_from(&proposal.schema_key);
+            }
+            if row.export_arn.is_none() && !reach.holds(row.span) {
+                // A full export of a later time serves as well; a window is what it is.
+                let is_full = matches!(row.span, Span::Full { .. });
+                if !is_full || !reach.holds(proposal.span) {
+                    return Recorded::OutOfReach;
+                }
+                row.span = proposal.span;
+            }
+            row.retry_count += 1;
+            row.end_time = None;
+            row.error_message = None;
+            row.failed_files = Vec::new();
+            if row.export_arn.is_some() {
+                row.processing_status = Status::InProgress;
+                return Recorded::Known(row.clone());
+            }
+            row.attempt += 1;
+            row.client_token = token(job, row);
+            row.processing_status = Status::Pending;
+            Recorded::Fresh(row.clone())
+        }
+    }
+}
+
+/// Refuses to begin a window anew of which something can be seen: another export has other files, and what was made of the first
+/// one's would be there besides.
+async fn check_unseen<O: ObjectStore>(objects: &O, row: &JobRow) -> Result<(), Failure> {
+    let failed = |error: StorageError| Failure::from(&error);
+    let prefix = objects_of(row);
+    let listed = objects.list(&row.bucket, &prefix).await.map_err(failed)?;
+    match listed.first() {
+        None => Ok(()),
+        Some(object) => Err(invalid(format!(
+            "the window {} has objects, such as s3://{}/{}: expected none, since another export has other files; move them away first",
+            row.window, row.bucket, object.key
+        ))),
+    }
+}
+
+/// The same call of the same attempt has the same token, which has 1 to 64 letters, digits and hyphens. Everything that is asked
+/// for is in it: of a token that comes with another request, as another stack for the same table may make it, DynamoDB says
+/// that it is a conflict.
+fn token(job: &str, row: &JobRow) -> String {
+    let JobRow {
+        table_id,
+        attempt,
+        bucket,
+        prefix,
+        span,
+        ..
+    } = row;
+    let digest = Sha256::digest(format!(
+        "{job}\n{table_id}\n{bucket}\n{prefix}\n{span:?}\n{attempt}"
+    ));
+    hex(&digest[..16])
+}
+
+fn asked(row: &JobRow) -> ExportRequest {
+    ExportRequest {
+        table_arn: row.table_arn.clone(),
+        bucket: row.bucket.clone(),
+        prefix: row.prefix.clone(),
+        span: row.span.asked(),
+        client_token: row.client_token.clone(),
+    }
+}
+
+/// Looks for the export that somebody began for this row and did not live to record.
+async fn adopt<E: TableExports>(
+    exports: &E,
+    row: &JobRow,
+) -> Result<Option<ExportDescription>, StorageError> {
+    let incremental = matches!(row.span, Span::Incremental { .. });
+    let mut listed = exports.exports(&row.table_arn).await?;
+    listed.retain(|export| export.incremental == incremental);
+    // An ARN ends in the time at which its export was begun, so the newest ones come first. Nothing but time depends on it.
+    listed.sort_unstable_by(|one, other| other.arn.cmp(&one.arn));
+    for export in listed {
+        let description = exports.export(&export.arn).await?;
+        if is_the_same(&description, row) {
+            return Ok(Some(description));
+        }
+    }
+    Ok(None)
+}
+
+/// One that failed is only this attempt's if it has its token: it is recorded, so that the next attempt has another one.
+fn is_the_same(description: &ExportDescription, row: &JobRow) -> bool {
+    let is_ours = description.client_token.as_ref() == Some(&row.client_token);
+    (is_ours || description.status != ExportStatus::Failed)
+        && description.span == Some(row.span.asked())
+        && description.bucket == row.bucket
+        && description.prefix.as_deref().unwrap_or_default() == row.prefix
+        && description
+            .table_id
+            .as_ref()
+            .is_none_or(|id| *id == row.table_id)
+}
+
+/// The export could not be begun: the next begin is another attempt.
+async fn fail_attempt<L: Ledger, C: Clock>(
+    ledger: &L,
+    clock: &C,
+    job: &str,
+    attempt: u32,
+    reason: String,
+) -> Result<(), StorageError> {
+    change::<JobRow, _, _, _>(ledger, clock, job, EXPORT_PART, |row, now| {
+        let ours = row.as_mut().filter(|row| {
+            row.attempt == attempt
+                && row.export_arn.is_none()
+                && row.processing_status == Status::Pending
+        });
+        if let Some(row) = ours {
+            row.processing_status = Status::Failed;
+            row.end_time = Some(now.iso());
+            row.error_message = Some(reason.clone());
+        }
+    })
+    .await
+}
+
+fn answer(state: BeginState, job: &str, row: &JobRow) -> BeginAnswer {
+    let message = match state {
+        BeginState::Completed => format!(
+            "the window {} is whole: {} rows in the lake",
+            row.window, row.rows_written
+        ),
+        _ => format!(
+            "attempt {} of the window {}, export {}",
+            row.attempt,
+            row.window,
+            row.export_id().unwrap_or("unknown")
+        ),
+    };
+    BeginAnswer {
+        state,
+        job: job.to_owned(),
+        window: row.window.clone(),
+        message,
+    }
+}
+
+fn nothing(state: BeginState, message: &str) -> BeginAnswer {
+    BeginAnswer {
+        state,
+        job: String::new(),
+        window: String::new(),
+        message: message.to_owned(),
+    }
+}

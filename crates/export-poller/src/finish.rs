@@ -1,0 +1,380 @@
+//! Reconciling: a window is whole when every data file of the manifest is, and nothing else lies beside what they made.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use export_jobs::names::{file_part, success_object, window_folder};
+use export_jobs::{EXPORT_PART, Format, JobRow, PartRow, Status, change, read};
+use futures_util::future::try_join_all;
+use lambda_support::Failure;
+use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
+use serde::Serialize;
+use serde_json::json;
+use storage::{Clock, ErrorKind, ItemStore, Ledger, ObjectStore, StorageError, TableExports};
+use tracing::warn;
+
+use crate::begin::reach;
+use crate::chain;
+use crate::handler::{Dependencies, invalid, job_row};
+use crate::plan::{manifest_failure, verified};
+
+/// Rows of the ledger that are read at the same time.
+const LEDGER_CONCURRENCY: usize = 32;
+/// Files that a row names when they are not COMPLETED.
+const RECORDED_FILES: usize = 100;
+/// Files that an answer names: it has to stay far below 256 KiB.
+const ANSWERED_FILES: usize = 20;
+/// Bytes of a file's reason that an answer has.
+const REASON_BYTES: usize = 300;
+
+/// How a window ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FinishAnswer {
+    /// COMPLETED or FAILED.
+    pub status: Status,
+    /// Items of the manifest.
+    pub items: u64,
+    /// Data files of the manifest.
+    pub files: u64,
+    /// Rows in the lake.
+    pub rows_written: u64,
+    /// Rows that the filter left out.
+    pub rows_filtered: u64,
+    /// Data files that are not COMPLETED, with their reasons: the first twenty.
+    pub failed_files: Vec<String>,
+    /// Whether another incremental window is due.
+    pub more: bool,
+    /// One sentence for whoever reads the execution.
+    pub message: String,
+}
+
+/// What the parts say together.
+#[derive(Default)]
+struct Sums {
+    items: u64,
+    rows_read: u64,
+    rows_written: u64,
+    rows_filtered: u64,
+    /// Sizes of the objects by key.
+    objects: BTreeMap<String, u64>,
+    /// Names of files that are not COMPLETED.
+    open: Vec<String>,
+    /// The first of them with their reasons.
+    told: Vec<String>,
+}
+
+/// Reconciles a window and says that it is whole, or what is not.
+pub async fn finish<O, T, E, L, C>(
+    job: &str,
+    dependencies: &Dependencies<O, T, E, L, C>,
+) -> Result<FinishAnswer, Failure>
+where
+    O: ObjectStore,
+    T: ItemStore,
+    E: TableExports,
+    L: Ledger,
+    C: Clock,
+{
+    let failed = |error: StorageError| Failure::from(&error);
+    let Dependencies {
+        objects,
+        ledger,
+        clock,
+        ..
+    } = dependencies;
+    let mut row = job_row(ledger, &dependencies.config.table, job).await?;
+    if row.processing_status != Status::Completed {
+        let manifest = verified(objects, &row, job).await?;
+        let sums = add_up(objects, ledger, job, &manifest).await?;
+        let fault = match fault_of(&sums, manifest.file_count) {
+            None => foreign(objects, &row, &sums.objects).await?,
+            fault => fault,
+        };
+        if let Some(message) = fault {
+            let row = end(ledger, clock, job, &row, |row| {
+                row.processing_status = Status::Failed;
+                row.error_message = Some(message.clone());
+                row.failed_files = sums.open.iter().take(RECORDED_FILES).cloned().collect();
+            })
+            .await?;
+            // Somebody else may have found it whole meanwhile, after what was open here was done.
+            if row.processing_status != Status::Completed {
+                return Ok(FinishAnswer {
+                    status: Status::Failed,
+                    items: sums.items,
+                    files: manifest.file_count,
+                    rows_written: sums.rows_written,
+                    rows_filtered: sums.rows_filtered,
+                    failed_files: sums.told,
+                    more: false,
+                    message,
+                });
+            }
+        } else {
+            say_that_it_is_whole(objects, &row, &sums, manifest.file_count)
+                .await
+                .map_err(failed)?;
+        }
+        row = end(ledger, clock, job, &row, |row| {
+            row.processing_status = Status::Completed;
+            row.error_message = None;
+            row.failed_files = Vec::new();
+            row.rows_written = sums.rows_written;
+            row.rows_filtered = sums.rows_filtered;
+        })
+        .await?;
+    }
+    let end = row.span.snapshot_time();
+    let is_of_the_chain = match row.restarts_chain {
+        true => {
+            chain::restart(ledger, clock, &row.table, &row.table_id, end)
+                .await
+                .map_err(failed)?;
+            false
+        }
+        false => chain::advance(ledger, clock, &row.table, &row.window, end)
+            .await
+            .map_err(failed)?,
+    };
+    let more = is_of_the_chain && another_is_due(dependencies, &row).await;
+    Ok(FinishAnswer {
+        status: Status::Completed,
+        items: row.item_count,
+        files: row.file_count,
+        rows_written: row.rows_written,
+        rows_filtered: row.rows_filtered,
+        failed_files: Vec::new(),
+        more,
+        message: format!(
+            "{} items in {} files: {} rows in the lake",
+            row.item_count, row.file_count, row.rows_written
+        ),
+    })
+}
+
+/// That it cannot be known now is no reason to call a window anything else than whole: the schedule asks again.
+async fn another_is_due<O, T, E, L, C>(
+    dependencies: &Dependencies<O, T, E, L, C>,
+    row: &JobRow,
+) -> bool
+where
+    E: TableExports,
+    L: Ledger,
+    C: Clock,
+{
+    let due = async {
+        let reach = reach(dependencies, &row.table_id).await?;
+        chain::is_due(&dependencies.ledger, &row.table, &reach)
+            .await
+            .map_err(|error| Failure::from(&error))
+    };
+    due.await.unwrap_or_else(|failure| {
+        warn!(error = %failure, "whether another window is due is not known");
+        false
+    })
+}
+
+async fn add_up<O: ObjectStore, L: Ledger>(
+    objects: &O,
+    ledger: &L,
+    job: &str,
+    manifest: &export_jobs::Manifest,
+) -> Result<Sums, Failure> {
+    let mut sums = Sums::default();
+    let mut files = manifest
+        .files(objects)
+        .await
+        .map_err(|error| manifest_failure(&error))?;
+    loop {
+        let some = files
+            .batch(LEDGER_CONCURRENCY)
+            .await
+            .map_err(|error| manifest_failure(&error))?;
+        if some.is_empty() {
+            return Ok(sums);
+        }
+        let rows = some
+            .iter()
+            .map(|file| read::<PartRow, L>(ledger, job, file_part(&file.key)));
+        let rows = try_join_all(rows)
+            .await
+            .map_err(|error| Failure::from(&error))?;
+        for (file, stored) in some.iter().zip(rows) {
+            sums.items += file.item_count;
+            let row = stored.map(|stored| stored.row);
+            // A row of other bytes than the manifest's says nothing of this file.
+            let row = row.filter(|row| {
+                row.md5_checksum == file.md5_checksum && row.item_count == file.item_count
+            });
+            sums.add(file_part(&file.key), row);
+        }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, file: &str, row: Option<PartRow>) {
+        match row {
+            Some(row) if row.processing_status == Status::Completed => {
+                self.rows_read += row.rows_read;
+                self.rows_written += row.rows_written;
+                self.rows_filtered += row.rows_filtered;
+                let objects = row.objects.into_iter();
+                self.objects
+                    .extend(objects.map(|object| (object.key, object.bytes)));
+            }
+            other => {
+                if self.told.len() < ANSWERED_FILES {
+                    let reason = other
+                        .and_then(|row| row.error_message)
+                        .unwrap_or_else(|| "not done yet".to_owned());
+                    self.told.push(format!("{file}: {}", shortened(&reason)));
+                }
+                self.open.push(file.to_owned());
+            }
+        }
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(REASON_BYTES)]
+}
+
+/// Why the parts are not the manifest's.
+fn fault_of(sums: &Sums, files: u64) -> Option<String> {
+    if !sums.open.is_empty() {
+        return Some(format!(
+            "{} of {files} files are not COMPLETED (start the machine again for what is not, once the cause is mended): {}",
+            sums.open.len(),
+            sums.told.join("; ")
+        ));
+    }
+    (sums.rows_read != sums.items || sums.rows_written + sums.rows_filtered != sums.rows_read)
+        .then(|| {
+            format!(
+                "{} rows were read, {} written and {} filtered out: expected {} items, as the manifest says",
+                sums.rows_read, sums.rows_written, sums.rows_filtered, sums.items
+            )
+        })
+}
+
+/// What the keys of all objects of a window begin with, and no other object's.
+pub fn objects_of(row: &JobRow) -> String {
+    match row.settings.format {
+        Format::JsonLines | Format::Parquet => window_folder(&row.table, &row.window),
+        Format::Changes => format!(
+            "{}{}-",
+            hour_folder(
+                &row.table,
+                SnapshotSource::Export.name(),
+                row.span.snapshot_time()
+            ),
+            row.export_id().unwrap_or_default()
+        ),
+    }
+}
+
+/// Objects in the window's folder that no part made, or that are not there, or of another size: a reader of the folder would
+/// see other rows than the table had.
+async fn foreign<O: ObjectStore>(
+    objects: &O,
+    row: &JobRow,
+    made: &BTreeMap<String, u64>,
+) -> Result<Option<String>, Failure> {
+    let bucket = &row.bucket;
+    let success = success_object(&row.table, &row.window);
+    let listed = objects
+        .list(bucket, &objects_of(row))
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    // Both are in the order of their keys.
+    let mut made = made.iter().peekable();
+    for object in listed.iter().filter(|object| object.key != success) {
+        let expected = made.next_if(|(key, _)| **key <= object.key);
+        let fault = match expected {
+            Some((key, bytes)) if *key == object.key && *bytes == object.bytes => continue,
+            Some((key, bytes)) if *key == object.key => format!(
+                "s3://{bucket}/{key} has {} bytes: expected {bytes}, as they were written",
+                object.bytes
+            ),
+            Some((key, bytes)) => lacking(bucket, key, *bytes),
+            None => format!(
+                "s3://{bucket}/{} is of no file of this export: expected only what the export's files were made into; move it away and start the machine again",
+                object.key
+            ),
+        };
+        return Ok(Some(fault));
+    }
+    Ok(made.next().map(|(key, bytes)| lacking(bucket, key, *bytes)))
+}
+
+fn lacking(bucket: &str, key: &str, bytes: u64) -> String {
+    format!("s3://{bucket}/{key} is not there: expected {bytes} bytes, as they were written")
+}
+
+async fn say_that_it_is_whole<O: ObjectStore>(
+    objects: &O,
+    row: &JobRow,
+    sums: &Sums,
+    files: u64,
+) -> Result<(), StorageError> {
+    let id = row.export_id().unwrap_or_default();
+    if row.settings.format == Format::Changes {
+        let time = row.span.snapshot_time();
+        let completion = Completion {
+            source: SnapshotSource::Export,
+            time,
+            end: time,
+            window_start: row.span.window_start(),
+        };
+        let key = completion_object(&row.table, SnapshotSource::Export, time, id);
+        let line = Bytes::from(completion.line(id));
+        return match objects.put_new(&row.bucket, &key, line).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            other => other,
+        };
+    }
+    let report = json!({
+        "table": row.table,
+        "window": row.window,
+        "span": row.span,
+        "export_arn": row.export_arn,
+        "format": row.settings.format,
+        "items": sums.items,
+        "files": files,
+        "rows_written": sums.rows_written,
+        "rows_filtered": sums.rows_filtered,
+        "objects": sums.objects.len(),
+        "bytes": sums.objects.values().sum::<u64>(),
+        "schema_key": row.schema_key,
+        "snapshot": true,
+    });
+    let key = success_object(&row.table, &row.window);
+    objects
+        .put(&row.bucket, &key, Bytes::from(format!("{report}\n")))
+        .await
+}
+
+/// Writes how the window ended, unless it is COMPLETED or another export by now; the row as it is then.
+async fn end<L: Ledger, C: Clock>(
+    ledger: &L,
+    clock: &C,
+    job: &str,
+    seen: &JobRow,
+    how: impl Fn(&mut JobRow),
+) -> Result<JobRow, Failure> {
+    change::<JobRow, _, _, _>(ledger, clock, job, EXPORT_PART, |row, now| {
+        let row = row.as_mut()?;
+        if row.processing_status != Status::Completed && row.export_arn == seen.export_arn {
+            how(row);
+            row.end_time = Some(now.iso());
+        }
+        Some(row.clone())
+    })
+    .await
+    .map_err(|error| Failure::from(&error))?
+    .ok_or_else(|| {
+        invalid(format!(
+            "the row of {job} has been deleted: expected it to stay"
+        ))
+    })
+}

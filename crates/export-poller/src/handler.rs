@@ -1,0 +1,134 @@
+//! The handler: one step of the state machine in, its answer out.
+
+use export_jobs::{EXPORT_PART, JobRow, read};
+use lambda_support::{Failure, FailureKind};
+use serde::Serialize;
+use serde_json::Value;
+use storage::{Clock, ItemStore, Ledger, ObjectStore, TableExports, TableStore};
+use tracing::info;
+
+use crate::begin::{self, BeginAnswer};
+use crate::chain;
+use crate::config::Config;
+use crate::finish::{self, FinishAnswer};
+use crate::plan::{self, PlanAnswer};
+use crate::poll::{self, PollAnswer};
+use crate::request::Request;
+use crate::schema::{self, SchemaAnswer};
+
+/// What the handler borrows from `main`, or from a test.
+pub struct Dependencies<O, T, E, L, C> {
+    /// The lake.
+    pub objects: O,
+    /// The table.
+    pub tables: T,
+    /// Its exports.
+    pub exports: E,
+    /// The ledger.
+    pub ledger: L,
+    /// Wall-clock time.
+    pub clock: C,
+    /// The environment's settings.
+    pub config: Config,
+}
+
+/// What a step found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// See [`Request::Begin`].
+    Begin(BeginAnswer),
+    /// See [`Request::Poll`].
+    Poll(PollAnswer),
+    /// See [`Request::Plan`].
+    Plan(PlanAnswer),
+    /// See [`Request::MergeSchema`].
+    Schema(SchemaAnswer),
+    /// See [`Request::Finish`].
+    Finish(FinishAnswer),
+    /// See [`Request::Pause`] and [`Request::Resume`].
+    Chain {
+        /// Whether no window begins.
+        paused: bool,
+    },
+}
+
+/// Does one step.
+///
+/// # Errors
+/// `Invalid` for an event, a configuration, a table or an export that cannot be used. A service's failure as it is.
+pub async fn handle<O, T, E, L, C>(
+    event: &Value,
+    dependencies: &Dependencies<O, T, E, L, C>,
+) -> Result<Answer, Failure>
+where
+    O: ObjectStore,
+    T: TableStore + ItemStore,
+    E: TableExports,
+    L: Ledger,
+    C: Clock,
+{
+    let request =
+        Request::read(event).map_err(|error| Failure::new(FailureKind::Invalid, &error))?;
+    let answer = match &request {
+        Request::Begin(request) => Answer::Begin(begin::begin(request, dependencies).await?),
+        Request::Poll { job } => Answer::Poll(poll::poll(job, dependencies).await?),
+        Request::Plan { job } => Answer::Plan(plan::plan(job, dependencies).await?),
+        Request::MergeSchema { job } => {
+            Answer::Schema(schema::merge_schema(job, dependencies).await?)
+        }
+        Request::Finish { job } => Answer::Finish(finish::finish(job, dependencies).await?),
+        Request::Pause => Answer::Chain {
+            paused: chain::set_paused(true, dependencies).await?,
+        },
+        Request::Resume => Answer::Chain {
+            paused: chain::set_paused(false, dependencies).await?,
+        },
+    };
+    log(&answer);
+    Ok(answer)
+}
+
+fn log(answer: &Answer) {
+    match answer {
+        Answer::Begin(begun) => {
+            info!(job = begun.job, state = ?begun.state, message = begun.message, "begin");
+        }
+        Answer::Poll(polled) => info!(status = ?polled.status, message = polled.message, "poll"),
+        Answer::Plan(plan) => info!(files = plan.files, items = plan.items, "plan"),
+        Answer::Schema(schema) => info!(conflicts = schema.conflicts, "schema merged"),
+        Answer::Finish(end) => info!(
+            status = ?end.status,
+            files = end.files,
+            items = end.items,
+            rows_written = end.rows_written,
+            message = end.message,
+            "finish"
+        ),
+        Answer::Chain { paused } => info!(paused, "incremental windows"),
+    }
+}
+
+/// The row of a job that has been begun.
+pub(crate) async fn job_row<L: Ledger>(
+    ledger: &L,
+    table: &str,
+    job: &str,
+) -> Result<JobRow, Failure> {
+    let stored = read::<JobRow, L>(ledger, job, EXPORT_PART)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let row = stored.map(|stored| stored.row);
+    row.filter(|row| row.table == table).ok_or_else(|| {
+        invalid(format!(
+            "the ledger has no export {job:?} of the table {table}: expected the job that the action begin answered"
+        ))
+    })
+}
+
+pub(crate) fn invalid(message: impl Into<String>) -> Failure {
+    Failure {
+        kind: FailureKind::Invalid,
+        message: message.into(),
+    }
+}

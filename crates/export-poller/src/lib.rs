@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod begin;
+mod chain;
+mod config;
+mod finish;
+mod handler;
+mod plan;
+mod poll;
+mod request;
+mod schema;
+mod settings;
+
+pub use config::{Config, VARIABLES};
+pub use handler::{Answer, Dependencies, handle};
+pub use request::{BeginRequest, ExportType, Request, RequestError};
