@@ -1,0 +1,29 @@
+//! The Lambda function: data files of a DynamoDB export, transcoded into objects of the lake.
+
+use export_transformer::{Config, Dependencies, handle};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_support::{Environment, init_telemetry};
+use serde_json::Value;
+use storage::{SystemClock, Timestamp, aws};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let environment = Environment::of_process();
+    init_telemetry(&environment);
+    let config = Config::read(&environment)?;
+    let clients = aws::connect(config.endpoint_url.as_deref()).await?;
+    let dependencies = Dependencies {
+        objects: clients.objects(),
+        ledger: clients.ledger(&config.ledger_table),
+        clock: SystemClock,
+        config,
+    };
+    let dependencies = &dependencies;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let deadline = Timestamp(event.context.deadline);
+        handle(&event.payload, deadline, rand::random(), dependencies)
+            .await
+            .map_err(Diagnostic::from)
+    }))
+    .await
+}
