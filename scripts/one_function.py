@@ -43,7 +43,7 @@ def parser(program: str, description: str, example: str) -> argparse.ArgumentPar
     made = argparse.ArgumentParser(
         prog=f"scripts/{program}", description=description, epilog=f"Example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("function", metavar="FUNCTION", help="a function of target/lambda: csv-ingester, stream-writer or gsi-reprocessor")
+    made.add_argument("function", metavar="FUNCTION", help="a function of target/lambda, such as csv-ingester")
     made.add_argument("event", metavar="EVENT", type=Path, help="a file with the event, such as events/sweep.json")
     made.add_argument("--name", default=control.DEFAULT_NAME, help="which local cloud the function works on (default: %(default)s)")
     made.add_argument("--endpoint", help="address of a local cloud, in place of --name")

@@ -302,6 +302,8 @@ fn the_machines_are_found_by_the_outputs() {
     let outputs = template.section("Outputs");
     for (output, resource) in [
         ("ReprocessorFunction", FUNCTION),
+        ("ExportMachineArn", "ExportMachine"),
+        ("ScanMachineArn", "ScanMachine"),
         ("DrainMachineArn", "DrainMachine"),
         ("ImportMachineArn", "ImportMachine"),
     ] {

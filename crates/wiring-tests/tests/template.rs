@@ -25,7 +25,28 @@ struct Function {
     timeout: u64,
 }
 
-const FUNCTIONS: [Function; 3] = [
+const FUNCTIONS: [Function; 6] = [
+    Function {
+        id: "ExportPollerFunction",
+        package: "export-poller",
+        variables: &export_poller::VARIABLES,
+        read: |given| {
+            export_poller::Config::read(&environment(export_poller::VARIABLES, given)).map(drop)
+        },
+        // Lambda's longest: a window may have a hundred thousand files to be counted.
+        timeout: 900,
+    },
+    Function {
+        id: "ExportTransformerFunction",
+        package: "export-transformer",
+        variables: &export_transformer::VARIABLES,
+        read: |given| {
+            export_transformer::Config::read(&environment(export_transformer::VARIABLES, given))
+                .map(drop)
+        },
+        // Lambda's longest; what is not through by then goes on in another call.
+        timeout: 900,
+    },
     Function {
         id: "IngesterFunction",
         package: "csv-ingester",
@@ -55,6 +76,16 @@ const FUNCTIONS: [Function; 3] = [
         },
         // Many times what a batch of 6 MB takes; a shard waits for no longer than that where a request hangs.
         timeout: 120,
+    },
+    Function {
+        id: "TableScannerFunction",
+        package: "table-scanner",
+        variables: &table_scanner::VARIABLES,
+        read: |given| {
+            table_scanner::Config::read(&environment(table_scanner::VARIABLES, given)).map(drop)
+        },
+        // As for export-transformer.
+        timeout: 900,
     },
 ];
 
@@ -167,7 +198,10 @@ fn the_config_names_what_the_template_made() {
 #[test]
 fn defaults_and_limits_of_parameters_are_those_of_the_config() {
     let template = Template::of_repository();
-    let required = required_variables(&FUNCTIONS[0]);
+    let ingester = FUNCTIONS
+        .iter()
+        .find(|function| function.id == "IngesterFunction");
+    let required = required_variables(ingester.expect("it is in the list"));
     let defaults = Config::read(&environment(csv_ingester::VARIABLES, &required))
         .expect("the required variables are enough");
     let from_template = config(&template).expect("complete");

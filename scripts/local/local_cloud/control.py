@@ -25,7 +25,7 @@ ROOT = LOCAL_DIR.parent.parent
 REQUIREMENTS = LOCAL_DIR / "requirements.txt"
 VENV = ROOT / ".venv" / "local-cloud"
 TEMPLATE = ROOT / "infra" / "template.yaml"
-FUNCTIONS = ("csv-ingester", "stream-writer", "gsi-reprocessor")
+FUNCTIONS = ("csv-ingester", "stream-writer", "gsi-reprocessor", "export-poller", "export-transformer", "table-scanner")
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -37,6 +37,7 @@ DEFAULT_STACK = "transload"
 SETTINGS = (
     "LOCAL_CLOUD_MIN_EXPORT_WINDOW_SECONDS",
     "LOCAL_CLOUD_EXPORT_FILE_MB",
+    "LOCAL_CLOUD_EXPORT_PARTITIONS",
     "LOCAL_CLOUD_IMPORT_SECONDS",
     "LAMBDA_ASYNC_RETRY_BASE_SECONDS",
     "LAMBDA_ASYNC_RETRY_MAX_SECONDS",

@@ -1,4 +1,4 @@
-"""Distributed Map: ItemReader and MaxConcurrency in JSONata, ItemSelector before ItemBatcher, ResultWriter, children without outer variables.
+"""Distributed Map: ItemReader and limits in JSONata, ItemSelector before ItemBatcher, ResultWriter, children without outer variables.
 
 ministack runs the items; this prepares them and writes the results. The children of a failed run are written too, before the
 failure goes on. A tolerated failure percentage counts batches, not the items in them.
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from ministack.services import s3, stepfunctions
 
 DEFAULT_BATCH_BYTES = 262_144
+
+# Numbers that may be expressions in JSONata.
+LIMITS = ("MaxConcurrency", "ToleratedFailurePercentage", "ToleratedFailureCount")
 
 # Members that are dealt with here, and must not be applied again by ministack's own runner.
 HANDLED = ("ItemReader", "ItemBatcher", "ResultWriter", "ItemSelector", "Parameters", "ResultPath", "ResultSelector", "OutputPath", "Items")
@@ -145,8 +148,8 @@ def apply() -> None:
         # A label of our own finds the run again among those that go on at the same time.
         label = f"{definition.get('Label', 'Map')}-{uuid.uuid4().hex[:8]}"
         bare = {name: value for name, value in definition.items() if name not in HANDLED} | {"ItemsPath": "$", "Label": label}
-        if state.jsonata and "MaxConcurrency" in definition:
-            bare["MaxConcurrency"] = stepfunctions._jsonata_state_field(definition, "MaxConcurrency", "number", raw_input, context)
+        if state.jsonata:
+            bare |= {name: stepfunctions._jsonata_state_field(definition, name, "number", raw_input, context) for name in LIMITS if name in definition}
         failure, result = None, None
         try:
             # A child of a distributed map begins without the variables of its parent.

@@ -2,14 +2,20 @@
 
 A `rate()` schedule without a start date fires at once, as on AWS, and the clock is looked at every second. Functions are invoked
 asynchronously, with the retries and the failure destination that they have for that; an event for a function that does not exist
-goes to the schedule's dead-letter queue. Nothing else fails here, so a schedule's retry policy has nothing to do.
+goes to the schedule's dead-letter queue. Nothing else fails here, so a schedule's retry policy has nothing to do. Of the context
+attributes, an input may have the time for which it was scheduled.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from ministack.services import eventbridge, lambda_svc, scheduler, sqs
+
+
+# EventBridge Scheduler User Guide, "Adding context attributes".
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
 
 def mark_new_rates_due() -> None:
@@ -48,6 +54,17 @@ def give_up(target: dict) -> bool:
     return True
 
 
+def with_scheduled_time(target: dict, schedule: dict, fired: float) -> dict:
+    """The target with the time for which it was scheduled in its input: a whole minute for `cron()`, else the second at which it fires."""
+    if SCHEDULED_TIME not in (target.get("Input") or ""):
+        return target
+    seconds = int(fired)
+    if schedule.get("ScheduleExpression", "").startswith("cron("):
+        seconds -= seconds % 60
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return target | {"Input": target["Input"].replace(SCHEDULED_TIME, text)}
+
+
 def apply() -> None:
     """Installs all of it."""
     original_tick = scheduler._tick_schedules
@@ -58,6 +75,8 @@ def apply() -> None:
         original_tick()
 
     def invoke_target(target: dict, event: dict, rule: dict, view: object = None) -> None:
+        if "ScheduleExpression" in rule and event.get("Source") == "aws.scheduler":
+            target = with_scheduled_time(target, rule, event["Time"])
         if not give_up(target):
             original_invoke(target, event, rule, view)
 

@@ -13,9 +13,22 @@ import sys
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local_cloud import cloudformation, distributed_map, export, imports, index_query, isolation, journal, schedules, streams, transport, versioned_reads
+from local_cloud import (
+    authorization,
+    cloudformation,
+    distributed_map,
+    export,
+    imports,
+    index_query,
+    isolation,
+    journal,
+    schedules,
+    streams,
+    transport,
+    versioned_reads,
+)
 
-PATCHES = (isolation, transport, cloudformation, schedules, journal, export, imports, streams, distributed_map, index_query, versioned_reads)
+PATCHES = (isolation, transport, authorization, cloudformation, schedules, journal, export, imports, streams, distributed_map, index_query, versioned_reads)
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ class DistributedMap(unittest.TestCase):
         lines = "\n".join(json.dumps({"file": f"data/{number}.json.gz"}) for number in range(5))
         client("s3").put_object(Bucket=cls.bucket, Key="manifest.jsonl", Body=lines.encode())
 
-    def run_map(self, machine: dict, before: dict | None = None, **state: object) -> dict:
-        """Runs a state machine of one map, and a state before it, whose children pass their input on; returns the ended execution."""
+    def run_map(self, machine: dict, before: dict | None = None, more: dict | None = None, **state: object) -> dict:
+        """Runs a state machine of one map, a state before it and more states, whose children pass their input on; returns the ended execution."""
         processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": {"Child": {"Type": "Pass", "End": True}}}
-        states = {"Files": {"Type": "Map", "Label": "Files", "ItemProcessor": processor, "End": True, **state}} | ({"Before": before} if before else {})
+        states = {"Files": {"Type": "Map", "Label": "Files", "ItemProcessor": processor, "End": True, **state}} | ({"Before": before} if before else {}) | (more or {})
         definition = {"StartAt": "Before" if before else "Files", "States": states, **machine}
         arn = client("stepfunctions").create_state_machine(
             name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=cloud()["outputs"]["RoleArn"]
@@ -53,6 +53,39 @@ class DistributedMap(unittest.TestCase):
             self.assertEqual("SUCCEEDED", execution["status"], execution.get("cause"))
             [run] = client("stepfunctions").list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
             self.assertEqual(expected, client("stepfunctions").describe_map_run(mapRunArn=run["mapRunArn"])["maxConcurrency"])
+
+    def test_tolerated_failures_may_be_an_expression(self) -> None:
+        child = {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 2 %}", "Next": "Broken"}], "Default": "Done"}
+        states = {"Child": child, "Broken": {"Type": "Fail", "Error": "Broken"}, "Done": {"Type": "Succeed"}}
+        processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "Child", "States": states}
+        for member, said, expected in (
+            ("ToleratedFailurePercentage", "{% 25 + 25 %}", "SUCCEEDED"),
+            ("ToleratedFailurePercentage", "{% 49 %}", "FAILED"),
+            ("ToleratedFailureCount", "{% 1 %}", "SUCCEEDED"),
+            ("ToleratedFailureCount", "{% 0 %}", "FAILED"),
+        ):
+            with self.subTest(said):
+                execution = self.run_map({"QueryLanguage": "JSONata"}, Items=[1, 2], ItemProcessor=processor, Output={}, **{member: said})
+                self.assertEqual(expected, execution["status"], execution.get("cause"))
+
+    def test_a_list_that_is_not_there_can_be_caught(self) -> None:
+        reader = {
+            "Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSONL"},
+            "Arguments": {"Bucket": "{% $states.input.bucket %}", "Key": "no-such-list"},
+        }  # fmt: skip
+        caught = {"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput.Error %}", "Next": "After"}
+        execution = self.run_map(
+            {"QueryLanguage": "JSONata"}, before={"Type": "Pass", "Next": "Files"}, more={"After": {"Type": "Pass", "End": True}}, ItemReader=reader, Catch=[caught]
+        )
+        self.assertEqual(("SUCCEEDED", '"States.ItemReaderFailed"'), (execution["status"], execution.get("output")), execution.get("cause"))
+
+    def test_results_are_written_where_an_expression_says_and_stand_for_the_output(self) -> None:
+        writer = {"Resource": "arn:aws:states:::s3:putObject", "Arguments": {"Bucket": "{% $states.input.bucket %}", "Prefix": "{% 'said/' & 'so' %}"}}
+        execution = self.run_map({"QueryLanguage": "JSONata"}, Items=[1, 2], ResultWriter=writer)
+        place = json.loads(execution["output"])["ResultWriterDetails"]
+        self.assertEqual((self.bucket, True), (place["Bucket"], place["Key"].startswith("said/so/")), place)
+        (rows,) = [self.read(file["Key"]) for file in self.read(place["Key"])["ResultFiles"]["SUCCEEDED"]]
+        self.assertEqual(["1", "2"], sorted(row["Output"] for row in rows))
 
     def test_jsonata_reader_and_output(self) -> None:
         reader = self.reader()

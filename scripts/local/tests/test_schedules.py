@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import unittest
 import uuid
+from datetime import UTC, datetime
 
-from support import client, cloud, eventually, invocations, probe_function
+from support import client, cloud, control, ended, eventually, invocations, probe_function
 
 
 def schedule(function: str, payload: dict, **target: object) -> str:
@@ -49,6 +51,29 @@ class Schedules(unittest.TestCase):
         found = message(name)
         self.assertEqual({"tick": 7}, json.loads(found["Body"]))
         self.assertEqual("ResourceNotFoundException", found["MessageAttributes"]["ERROR_CODE"]["StringValue"])
+
+    def test_a_state_machine_is_started_with_the_time_for_which_it_was_scheduled(self) -> None:
+        definition = {"QueryLanguage": "JSONata", "StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
+        role, name = cloud()["outputs"]["RoleArn"], f"s-{uuid.uuid4().hex[:8]}"
+        machine = client("stepfunctions").create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)["stateMachineArn"]
+        before = datetime.now(UTC).replace(microsecond=0)
+        client("scheduler").create_schedule(
+            Name=name, ScheduleExpression="rate(1 hour)", FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": machine, "RoleArn": role, "Input": '{"type": "full", "window": "<aws.scheduler.scheduled-time>"}'},
+        )  # fmt: skip
+        (started,) = eventually(lambda: client("stepfunctions").list_executions(stateMachineArn=machine)["executions"])
+        given = json.loads(ended(started["executionArn"])["output"])
+        self.assertEqual("full", given["type"])
+        self.assertRegex(given["window"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertTrue(before <= datetime.fromisoformat(given["window"]) <= datetime.now(UTC), given)
+
+    def test_the_time_of_a_cron_schedule_is_a_whole_minute(self) -> None:
+        code = (
+            "from local_cloud.schedules import with_scheduled_time as at;"
+            "print(at({'Input': '<aws.scheduler.scheduled-time>'}, {'ScheduleExpression': 'cron(0 4 ? * SAT *)'}, 1800000041.7)['Input'])"
+        )
+        done = subprocess.run([control.VENV / "bin" / "python", "-c", code], cwd=control.LOCAL_DIR, capture_output=True, text=True)
+        self.assertEqual("2027-01-15T08:00:00Z", done.stdout.strip(), done.stderr)
 
     def test_a_schedule_that_is_made_anew_fires_at_once(self) -> None:
         name = f"f-{uuid.uuid4().hex[:8]}"

@@ -1,5 +1,7 @@
 //! What each function does with its role, and what that needs.
 
+mod exports;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use wiring_tests::template::{ACCOUNT, REGION, Template};
 pub struct Holder {
     /// The role's logical id.
     pub role: &'static str,
-    /// Folders of the code that runs with it; none where only a service has it.
+    /// Folders and files of the code that runs with it; none where only a service has it.
     pub code: &'static [&'static str],
     /// What that code calls.
     pub calls: &'static [Call],
@@ -37,8 +39,8 @@ pub enum Resource {
     InboxObjects,
     /// The lake, for any prefix.
     Lake,
-    /// The lake, for a prefix under one of the three folders that the ingester uses.
-    LakeFolders,
+    /// The lake, for a prefix under one of these folders.
+    LakeFolders(&'static [&'static str]),
     /// Objects of the lake below a folder.
     LakeObjects(&'static str),
     TargetTable,
@@ -53,12 +55,15 @@ pub enum Resource {
     /// The table whose pending items are reprocessed.
     ReprocessTable,
     ReprocessIndex,
-    /// The lake, for a prefix under one of the two folders that the reprocessor uses.
-    ReprocessFolders,
-    /// The state machine of the drain, and its executions.
-    DrainMachine,
-    DrainExecutions,
-    DrainChildren,
+    /// A state machine by its logical id, its executions, and those of its Distributed Map.
+    Machine(&'static str),
+    Executions(&'static str),
+    Children(&'static str),
+    /// The table that is exported and scanned, and its exports.
+    ExportTable,
+    Exports,
+    /// All there is: the action takes no resource.
+    Account,
     /// Tables that the import may make, and their imports.
     ImportedTables,
     Imports,
@@ -73,6 +78,8 @@ const UNPROCESSED: Resource = LakeObjects("unprocessed");
 const CHANGES: Resource = LakeObjects("changes");
 const REPROCESSED: Resource = LakeObjects("reprocessed");
 const SET_ASIDE: Resource = LakeObjects("unprocessed/reprocess");
+const INGESTER_FOLDERS: Resource = LakeFolders(&["json-copy", "unprocessed", "mappings"]);
+const REPROCESSOR_FOLDERS: Resource = LakeFolders(&["reprocessed", "unprocessed/reprocess"]);
 
 const WRITE_PARTS: &[Need] = &[("s3:PutObject", JSON_COPIES), ("s3:PutObject", UNPROCESSED)];
 const READ_UPLOADS: &[Need] = &[
@@ -91,7 +98,12 @@ const fn call(operation: &'static str, used_as: &'static str, needs: &'static [N
     }
 }
 
-pub const HOLDERS: &[Holder] = &[
+/// Every role.
+pub fn holders() -> impl Iterator<Item = &'static Holder> {
+    HOLDERS.iter().chain(exports::HOLDERS)
+}
+
+const HOLDERS: &[Holder] = &[
     Holder {
         role: "IngesterRole",
         code: &["crates/csv-ingester/src", "crates/bulk-writer/src"],
@@ -101,7 +113,10 @@ pub const HOLDERS: &[Holder] = &[
             call(
                 "get_object",
                 "objects.open(",
-                &[("s3:ListBucket", Inbox), ("s3:ListBucket", LakeFolders)],
+                &[
+                    ("s3:ListBucket", Inbox),
+                    ("s3:ListBucket", INGESTER_FOLDERS),
+                ],
             ),
             call(
                 "get_object",
@@ -133,7 +148,7 @@ pub const HOLDERS: &[Holder] = &[
             call(
                 "list_objects_v2",
                 "objects.list(",
-                &[("s3:ListBucket", LakeFolders)],
+                &[("s3:ListBucket", INGESTER_FOLDERS)],
             ),
             call(
                 "delete_object",
@@ -248,7 +263,7 @@ pub const HOLDERS: &[Holder] = &[
             call(
                 "get_object",
                 "open_resuming(",
-                &[("s3:ListBucket", ReprocessFolders)],
+                &[("s3:ListBucket", REPROCESSOR_FOLDERS)],
             ),
             call("get_object", "open_resuming(", READ_OWN),
             call("head_object", "open_resuming(", READ_OWN),
@@ -289,13 +304,13 @@ pub const HOLDERS: &[Holder] = &[
         calls: &[],
         service: &[
             ("lambda:InvokeFunction", Function("ReprocessorFunction")),
-            ("states:StartExecution", DrainMachine),
-            ("states:DescribeExecution", DrainExecutions),
-            ("states:DescribeExecution", DrainChildren),
-            ("states:StopExecution", DrainExecutions),
-            ("states:StopExecution", DrainChildren),
-            ("states:RedriveExecution", DrainExecutions),
-            ("states:RedriveExecution", DrainChildren),
+            ("states:StartExecution", Machine("DrainMachine")),
+            ("states:DescribeExecution", Executions("DrainMachine")),
+            ("states:DescribeExecution", Children("DrainMachine")),
+            ("states:StopExecution", Executions("DrainMachine")),
+            ("states:StopExecution", Children("DrainMachine")),
+            ("states:RedriveExecution", Executions("DrainMachine")),
+            ("states:RedriveExecution", Children("DrainMachine")),
         ],
     },
     Holder {
@@ -322,7 +337,6 @@ pub const HOLDERS: &[Holder] = &[
 
 /// What no function does: the command line alone, with the rights of whoever runs it.
 pub const COMMAND_LINE: &[Call] = &[
-    call("scan", ".scan_page(", &[]),
     call("put_item", "ItemWrite::Put(", &[]),
     call("delete_item", "ItemWrite::Delete(", &[]),
     call("start_execution", "workflows.start(", &[]),
@@ -354,8 +368,9 @@ fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
         Inbox => template.arn("InboxBucket"),
         InboxObjects => format!("{}/*", template.arn("InboxBucket")),
         Lake => lake(),
-        LakeFolders => {
-            condition = json!({"StringLike": {"s3:prefix": ["json-copy/*", "unprocessed/*", "mappings/*"]}});
+        LakeFolders(folders) => {
+            let prefixes: Vec<String> = folders.iter().map(|name| format!("{name}/*")).collect();
+            condition = json!({"StringLike": {"s3:prefix": prefixes}});
             lake()
         }
         LakeObjects(folder) => format!("{}/{folder}/*", lake()),
@@ -370,20 +385,18 @@ fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
         FailureQueue => template.arn("FailureQueue"),
         Log(group) => template.arn(group),
         Function(function) => template.arn(function),
-        ReprocessTable => reprocess_table(template),
+        ReprocessTable => table_of(template, "ReprocessTable"),
         ReprocessIndex => format!(
             "{}/index/{}",
-            reprocess_table(template),
+            table_of(template, "ReprocessTable"),
             template.reference("ReprocessIndex")
         ),
-        ReprocessFolders => {
-            condition =
-                json!({"StringLike": {"s3:prefix": ["reprocessed/*", "unprocessed/reprocess/*"]}});
-            lake()
-        }
-        DrainMachine => template.arn("DrainMachine"),
-        DrainExecutions => format!("{}:*", drain_executions(template)),
-        DrainChildren => format!("{}/*", drain_executions(template)),
+        Machine(id) => template.arn(id),
+        Executions(id) => format!("{}:*", executions(template, id)),
+        Children(id) => format!("{}/*", executions(template, id)),
+        ExportTable => table_of(template, "ExportTable"),
+        Account => "*".to_owned(),
+        Exports => format!("{}/export/*", table_of(template, "ExportTable")),
         ImportedTables => imported_tables(template),
         Imports => format!("{}/import/*", imported_tables(template)),
         DynamoDbLogs => format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws-dynamodb/*"),
@@ -399,8 +412,9 @@ fn table(name: &str) -> String {
     format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
 }
 
-fn reprocess_table(template: &Template) -> String {
-    match template.reference("ReprocessTable").as_str() {
+/// The table that a parameter names, or the target table where it names none.
+fn table_of(template: &Template, parameter: &str) -> String {
+    match template.reference(parameter).as_str() {
         "" => template.arn("TargetTable"),
         name => table(name),
     }
@@ -413,8 +427,8 @@ fn imported_tables(template: &Template) -> String {
     }
 }
 
-/// The beginning of the ARN of every execution of the drain.
-fn drain_executions(template: &Template) -> String {
-    let machine = template.arn("DrainMachine");
+/// The beginning of the ARN of every execution of a machine.
+fn executions(template: &Template, machine: &str) -> String {
+    let machine = template.arn(machine);
     machine.replace(":stateMachine:", ":execution:")
 }

@@ -79,6 +79,17 @@ const DISTRIBUTED_MAP: [&str; 4] = [
     "states:RedriveExecution",
 ];
 
+/// What a Distributed Map does to read its items from an object. (As above.)
+const ITEM_READER: [&str; 1] = ["s3:GetObject"];
+
+/// What a Distributed Map does to write what became of its children. (As above.)
+const RESULT_WRITER: [&str; 4] = [
+    "s3:PutObject",
+    "s3:GetObject",
+    "s3:ListMultipartUploadParts",
+    "s3:AbortMultipartUpload",
+];
+
 /// What DynamoDB does with the rights of whoever asks for an import. (DynamoDB Developer Guide, "Requesting a table import in
 /// DynamoDB".)
 const IMPORT: [&str; 8] = [
@@ -332,6 +343,17 @@ fn every_role_allows_what_its_machine_does_and_no_more() {
             .collect();
         if states.iter().any(|state| is_distributed(state.definition)) {
             used.extend(DISTRIBUTED_MAP.map(str::to_owned));
+        }
+        let has = |member| {
+            states
+                .iter()
+                .any(|state| state.definition.get(member).is_some())
+        };
+        if has("ItemReader") {
+            used.extend(ITEM_READER.map(str::to_owned));
+        }
+        if has("ResultWriter") {
+            used.extend(RESULT_WRITER.map(str::to_owned));
         }
         if used.contains("dynamodb:ImportTable") {
             used.extend(IMPORT.map(str::to_owned));
