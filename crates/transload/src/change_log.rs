@@ -10,7 +10,9 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use records::changes::{
     COMPLETIONS, ChangeFault, Codec, Completion, LogLine, SECONDS_PER_HOUR, hour_folder, log_folder,
 };
-use storage::{ListedObject, ObjectId, ObjectStore, ResumePolicy, StorageError, resuming};
+use storage::{
+    ErrorKind, ListedObject, ObjectId, ObjectStore, ResumePolicy, StorageError, resuming,
+};
 
 /// The longest line that is read, in bytes, whether of the log, of an export or of what was set aside. The longest record that
 /// DynamoDB Streams makes has two images of 400 KB, which as JSON may take six bytes for one; this is three times as much.
@@ -218,6 +220,28 @@ impl<O: ObjectStore + 'static> Source for StoredObject<O> {
         let store = Rc::clone(&self.objects);
         resuming(store, self.id.clone(), offset, ResumePolicy::default())
     }
+}
+
+/// All of an object that is small.
+pub(crate) async fn whole<O: ObjectStore + 'static>(
+    store: &Rc<O>,
+    bucket: &str,
+    key: &str,
+    max_bytes: usize,
+) -> Result<Vec<u8>, StorageError> {
+    StoredObject::new(store, bucket, key)
+        .read_from(0)
+        .try_fold(Vec::new(), |mut content: Vec<u8>, chunk: Bytes| {
+            content.extend_from_slice(&chunk);
+            let fits = content.len() <= max_bytes;
+            let too_large = || {
+                let fault = format!("the object is too large: expected at most {max_bytes} bytes");
+                let name = format!("s3://{bucket}/{key}");
+                StorageError::new(ErrorKind::Refused, "GetObject", name, fault)
+            };
+            std::future::ready(fits.then_some(content).ok_or_else(too_large))
+        })
+        .await
 }
 
 /// The lines of an object of the log, inflated as they are taken: memory for one chunk and one line.

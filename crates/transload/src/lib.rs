@@ -3,7 +3,9 @@
 mod advice;
 pub mod change_log;
 pub mod commands;
+mod digest;
 mod duplicate_keys;
+pub mod export_source;
 pub mod generate;
 pub mod import;
 pub mod ingest;
@@ -13,8 +15,10 @@ mod pacer;
 pub mod plan;
 pub mod preflight;
 pub mod replay;
+pub mod schema;
 pub mod touch;
 pub mod verify_changes;
+pub mod verify_export;
 mod wording;
 
 use std::time::Instant;
@@ -37,7 +41,7 @@ pub struct Surroundings {
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "transload", bin_name = "transload", version, about = "Load DynamoDB tables from CSV files; verify and replay their change logs", after_help = EXAMPLES)]
+#[command(name = "transload", bin_name = "transload", version, about = "Load DynamoDB tables from CSV files; verify and replay their change logs; verify exports and infer schemas", after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +62,7 @@ enum Command {
     Verify(commands::verify::VerifyArgs),
     Redrive(commands::redrive::RedriveArgs),
     Replay(commands::replay::ReplayArgs),
+    Schema(commands::schema::SchemaArgs),
     Touch(commands::touch::TouchArgs),
     Plan(commands::plan::PlanArgs),
     Import(commands::import::ImportArgs),
@@ -88,6 +93,10 @@ impl Cli {
             }
             Command::Replay(args) => {
                 commands::replay::run(args, surroundings).map_err(Box::new)?;
+                Ok(())
+            }
+            Command::Schema(args) => {
+                commands::schema::run(args, surroundings).map_err(Box::new)?;
                 Ok(())
             }
             Command::Touch(args) => {
@@ -127,6 +136,9 @@ pub enum Error {
     /// `transload replay` failed.
     #[error(transparent)]
     Replay(#[from] Box<commands::replay::ReplayCommandError>),
+    /// `transload schema` failed, or something does not fit.
+    #[error(transparent)]
+    Schema(#[from] Box<commands::schema::SchemaArgsError>),
     /// `transload touch` failed.
     #[error(transparent)]
     Touch(#[from] Box<commands::touch::TouchCommandError>),
@@ -148,6 +160,7 @@ impl Error {
             Self::Merge(error) if error.is_usage() => 2,
             Self::Redrive(error) if error.is_usage() => 2,
             Self::Replay(error) if error.is_usage() => 2,
+            Self::Schema(error) if error.is_usage() => 2,
             Self::Touch(error) if error.is_usage() => 2,
             Self::Plan(error) if error.is_usage() => 2,
             Self::Import(error) => error.exit_code(),
@@ -156,6 +169,7 @@ impl Error {
             | Self::Merge(_)
             | Self::Redrive(_)
             | Self::Replay(_)
+            | Self::Schema(_)
             | Self::Touch(_)
             | Self::Plan(_) => 1,
         }

@@ -10,6 +10,7 @@ pub mod plan;
 mod reading_bar;
 pub mod redrive;
 pub mod replay;
+pub mod schema;
 pub mod touch;
 pub mod verify;
 
@@ -26,6 +27,11 @@ fn print_line(text: &str) -> io::Result<()> {
 /// Says something beside the result; that nobody reads it is no reason to stop.
 fn note(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Threads that look through files, as many as the machine runs at a time: beyond eight, reading is what takes the time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8))
 }
 
 /// The name of a bucket: a URL in its place is a likely slip.

@@ -10,10 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use storage::{ListedObject, ObjectStore, StorageError, Timestamp};
 
-use super::digest::{Fingerprint, of_event};
 use super::finding::Finding;
-use super::whole;
-use crate::change_log::Log;
+use crate::change_log::{Log, whole};
+use crate::digest::{Fingerprint, of_event};
 use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time: each may take some 40 MB.

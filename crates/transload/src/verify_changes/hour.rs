@@ -8,12 +8,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use records::changes::{ChangeKind, StreamRecord};
 use storage::{ListedObject, ObjectStore, StorageError, Timestamp};
 
-use super::digest::{Fingerprint, of_event};
 use super::export::Wanted;
 use super::failures::Held;
 use super::finding::SHOWN;
 use crate::change_log::{HourObjects, Log, LogError};
 use crate::describe;
+use crate::digest::{Fingerprint, of_event};
 use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time.

@@ -2,7 +2,6 @@
 //!
 //! The log is read hour by hour. An event id is always in the folder of its hour, so memory is that of one hour's ids.
 
-mod digest;
 mod export;
 mod failures;
 mod finding;
@@ -13,14 +12,9 @@ mod set_aside;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::pin::pin;
-use std::rc::Rc;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
-use storage::{
-    ErrorKind, ItemStore, ObjectId, ObjectStore, ResumePolicy, StorageError, StreamDescription,
-    Timestamp, resuming,
-};
+use storage::{ErrorKind, ItemStore, ObjectStore, StorageError, StreamDescription, Timestamp};
 
 use repair::Repaired;
 
@@ -165,33 +159,6 @@ async fn describe(
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         stream => Ok(Some((stream?, items.created(table).await?))),
     }
-}
-
-/// All of an object that is small.
-async fn whole<O: ObjectStore + 'static>(
-    store: &Rc<O>,
-    bucket: &str,
-    key: &str,
-    max_bytes: usize,
-) -> Result<Vec<u8>, StorageError> {
-    let object = ObjectId {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-        version: None,
-        etag: None,
-    };
-    let name = object.to_string();
-    resuming(Rc::clone(store), object, 0, ResumePolicy::default())
-        .try_fold(Vec::new(), |mut content: Vec<u8>, chunk: Bytes| {
-            content.extend_from_slice(&chunk);
-            let fits = content.len() <= max_bytes;
-            let too_large = || {
-                let fault = format!("the object is too large: expected at most {max_bytes} bytes");
-                StorageError::new(ErrorKind::Refused, "GetObject", name.clone(), fault)
-            };
-            std::future::ready(fits.then_some(content).ok_or_else(too_large))
-        })
-        .await
 }
 
 #[cfg(test)]

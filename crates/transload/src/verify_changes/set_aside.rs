@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 use storage::{ListedObject, ObjectStore, StorageError};
 
 use super::finding::{Finding, SHOWN};
-use super::whole;
-use crate::change_log::{Log, MAX_LINE_BYTES};
+use crate::change_log::{Log, MAX_LINE_BYTES, whole};
 use records::changes::SECONDS_PER_HOUR;
 
 /// Objects that are read at a time.

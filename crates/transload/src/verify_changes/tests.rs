@@ -2,8 +2,10 @@ mod export;
 mod failures;
 
 use std::io::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};

@@ -1,6 +1,8 @@
-//! `transload verify changes`: what can be known of gaps in the change log.
+//! `transload verify changes`: what can be known of gaps in the change log; `transload verify export` is in a module of its own.
 
 mod bar;
+mod export;
+mod export_outcome;
 mod outcome;
 
 use std::io::{self, Write};
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 use storage::{StorageError, SystemClock};
 
 use bar::Bar;
+use export::{ExportArgs, VerifyExportCommandError};
 use outcome::Outcome;
 
 use super::endpoint::{self, UnusableEndpoint};
@@ -24,7 +27,7 @@ use records::changes::SECONDS_PER_HOUR;
 /// every other day should find out.
 const LAST_HOURS: u64 = 72;
 
-/// Say what can be known of gaps and faults
+/// Say what can be known of gaps and faults in a change log, or whether an export is whole and what differs from it
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     #[command(subcommand)]
@@ -34,6 +37,7 @@ pub struct VerifyArgs {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Changes(ChangesArgs),
+    Export(ExportArgs),
 }
 
 /// Verify a range of a table's change log, the last 72 hours unless another is named
@@ -106,6 +110,9 @@ pub enum VerifyCommandError {
     /// The log was verified, and something is wrong.
     #[error("gaps or faults in the log: {0}; the standard output says what to run for each")]
     Found(usize),
+    /// `transload verify export` failed, or found something.
+    #[error(transparent)]
+    Export(#[from] Box<VerifyExportCommandError>),
     /// The range has no hour.
     #[error("the range is empty: expected a --to that is later than --from")]
     EmptyRange,
@@ -127,10 +134,11 @@ pub enum VerifyCommandError {
 }
 
 impl VerifyCommandError {
-    /// 1 when something is wrong with the log, 2 when nothing can be said of it.
+    /// 1 when something is wrong with the log or the export, 2 when nothing can be said of it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Found(_) => 1,
+            Self::Export(error) => error.exit_code(),
             _ => 2,
         }
     }
@@ -141,7 +149,13 @@ impl VerifyCommandError {
 /// # Errors
 /// Unusable arguments, whatever stopped it, or something wrong with the log.
 pub fn run(args: &VerifyArgs, surroundings: &Surroundings) -> Result<(), VerifyCommandError> {
-    let What::Changes(args) = &args.what;
+    match &args.what {
+        What::Changes(args) => run_changes(args, surroundings),
+        What::Export(args) => Ok(export::run(args, surroundings).map_err(Box::new)?),
+    }
+}
+
+fn run_changes(args: &ChangesArgs, surroundings: &Surroundings) -> Result<(), VerifyCommandError> {
     let endpoint = endpoint::choose(args.endpoint_url.as_deref(), surroundings)?;
     let given = hours(args, surroundings.now)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

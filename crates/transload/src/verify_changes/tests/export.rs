@@ -29,7 +29,7 @@ impl Lake {
         );
         self.put(files, 0, format!("{file}\n{empty}\n"));
         let summary = format!(
-            r#"{{"tableArn":"arn:aws:dynamodb:us-east-1:111122223333:table/offers","s3Bucket":"lake","manifestFilesS3Key":"{files}","itemCount":{count},"outputFormat":"DYNAMODB_JSON","exportFromTime":"2026-11-20T00:00:00.000Z","exportToTime":"2026-11-20T01:00:00.000Z"}}"#
+            r#"{{"exportArn":"arn:aws:dynamodb:us-east-1:111122223333:table/offers/export/01790000000000-0a1c3e57","tableArn":"arn:aws:dynamodb:us-east-1:111122223333:table/offers","s3Bucket":"lake","manifestFilesS3Key":"{files}","itemCount":{count},"outputFormat":"DYNAMODB_JSON","exportFromTime":"2026-11-20T00:00:00.000Z","exportToTime":"2026-11-20T01:00:00.000Z"}}"#
         );
         self.put("x/AWSDynamoDB/01-a/manifest-summary.json", 0, summary);
     }
