@@ -9,4 +9,5 @@ pub mod report;
 pub mod reprocess;
 pub mod rows;
 pub mod stream;
+pub mod transform;
 pub mod turns;

@@ -186,6 +186,7 @@ fn start_endpoint(
         Work::Object(file) => ("--object", file.clone().into_os_string()),
         Work::Batches(file) => ("--batches", file.clone().into_os_string()),
         Work::Pending(items) => ("--pending", items.to_string().into()),
+        Work::Export(file) => ("--export", file.clone().into_os_string()),
     };
     let mut command = Command::new(&endpoint.program);
     command

@@ -77,7 +77,7 @@ pub enum Limit {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Goal {
     /// What is compared.
-    pub what: &'static str,
+    pub what: String,
     /// What was reached; nothing where it was not measured.
     pub reached: Option<f64>,
     /// What is to be reached.
@@ -112,12 +112,7 @@ pub fn goal_table(goals: &[Goal]) -> String {
             None => "not measured",
         };
         let reached = goal.reached.map_or("-".to_owned(), number);
-        rows.push(vec![
-            goal.what.to_owned(),
-            reached,
-            wanted,
-            verdict.to_owned(),
-        ]);
+        rows.push(vec![goal.what.clone(), reached, wanted, verdict.to_owned()]);
     }
     aligned(&rows, 1)
 }
@@ -215,7 +210,7 @@ mod tests {
     #[test]
     fn goals_are_met_missed_or_not_measured() {
         let goal = |reached, limit| Goal {
-            what: "x",
+            what: "x".into(),
             reached,
             limit,
         };

@@ -40,6 +40,9 @@ struct WorkArguments {
     /// How many items of the table are pending
     #[arg(long)]
     pending: Option<u64>,
+    /// The file that says which export there is, and which events
+    #[arg(long)]
+    export: Option<PathBuf>,
 }
 
 impl WorkArguments {
@@ -47,7 +50,8 @@ impl WorkArguments {
         let object = self.object.map(Work::Object);
         let work = object.or(self.batches.map(Work::Batches));
         let work = work.or(self.pending.map(Work::Pending));
-        work.ok_or("expected --object, --batches or --pending")
+        let work = work.or(self.export.map(Work::Export));
+        work.ok_or("expected --object, --batches, --pending or --export")
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::report::{self, Figure, Goal};
-use bench::{ingest, reprocess, stream};
+use bench::{ingest, reprocess, stream, transform};
 use clap::{Parser, Subcommand};
 
 /// What gsi-reprocessor takes at most in one run.
@@ -28,6 +28,8 @@ enum Bench {
     Stream(StreamArguments),
     /// Pending items of a table into objects
     Reprocess(ReprocessArguments),
+    /// An export of a table into JSON Lines or Parquet
+    Transform(TransformArguments),
 }
 
 #[derive(clap::Args)]
@@ -38,7 +40,7 @@ struct CommonArguments {
     /// Measure each case once, and with less work
     #[arg(long)]
     quick: bool,
-    /// A Python that has boto3
+    /// A Python that has what peers/requirements.txt pins
     #[arg(long, default_value = ".venv/bench/bin/python")]
     python: PathBuf,
     /// The folder of the Python subjects
@@ -91,6 +93,18 @@ struct ReprocessArguments {
     bootstrap: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct TransformArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Measure only this subject (may be given again)
+    #[arg(long, value_name = "SUBJECT")]
+    only: Vec<transform::Subject>,
+    /// The release bootstrap of export-transformer
+    #[arg(long, default_value = "target/lambda/export-transformer/bootstrap")]
+    bootstrap: PathBuf,
+}
+
 impl CommonArguments {
     fn repeats(&self) -> u32 {
         if self.quick { 1 } else { 3 }
@@ -102,6 +116,7 @@ fn main() -> ExitCode {
         Bench::Ingest(arguments) => bench_ingest(arguments),
         Bench::Stream(arguments) => bench_stream(arguments),
         Bench::Reprocess(arguments) => bench_reprocess(arguments),
+        Bench::Transform(arguments) => bench_transform(arguments),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -175,6 +190,30 @@ fn bench_reprocess(arguments: ReprocessArguments) -> Result<(), Box<dyn Error>> 
     };
     let figures = reprocess::measure(&extent, &places, now, &tell)?;
     print(common.json, &figures, &reprocess::goals(&figures))
+}
+
+fn bench_transform(arguments: TransformArguments) -> Result<(), Box<dyn Error>> {
+    let common = arguments.common;
+    let extent = transform::Extent {
+        bytes: if common.quick {
+            50_000_000
+        } else {
+            250_000_000
+        },
+        repeats: common.repeats(),
+        only: arguments.only,
+    };
+    let places = transform::Places {
+        bootstrap: arguments.bootstrap,
+        endpoint: beside("bench-endpoint")?,
+        floor: beside("bench-transform-floor")?,
+        checker: beside("bench-transform-check")?,
+        python: common.python,
+        peers: common.peers,
+        work: common.work,
+    };
+    let figures = transform::measure(&extent, &places, now, &tell)?;
+    print(common.json, &figures, &transform::goals(&figures))
 }
 
 /// A program that comes out of the same build as this one.

@@ -37,10 +37,7 @@ where
 async fn next_event(shared: &Shared) -> Answer {
     let (event, number) = {
         let mut state = shared.state();
-        (
-            event(shared.object.as_ref(), &mut state),
-            state.events_given,
-        )
+        (event(shared, &mut state), state.events_given)
     };
     let event = match event {
         Ok(Some(event)) => event,
@@ -72,9 +69,15 @@ async fn next_event(shared: &Shared) -> Answer {
 }
 
 /// The next event, if there is one.
-fn event(object: Option<&StoredObject>, state: &mut State) -> io::Result<Option<Vec<u8>>> {
+fn event(shared: &Shared, state: &mut State) -> io::Result<Option<Vec<u8>>> {
     let is_first = state.events_given == 0;
-    let event = match (object, &mut state.batches) {
+    if let Some(work) = &shared.export {
+        let given = usize::try_from(state.events_given).map_err(io::Error::other)?;
+        let event = work.events.get(given);
+        state.events_given += u64::from(event.is_some());
+        return Ok(event.map(|event| event.to_string().into_bytes()));
+    }
+    let event = match (&shared.object, &mut state.batches) {
         (Some(object), _) if is_first => Some(notification(object).to_string().into_bytes()),
         (None, None) if is_first => Some(scheduled().to_string().into_bytes()),
         (None, Some(file)) => {

@@ -8,6 +8,7 @@ mod log;
 mod outputs;
 mod pace;
 mod s3;
+mod tables;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -31,6 +32,8 @@ use crate::digest::Digest;
 use answer::{Answer, AnswerBody};
 use pace::Pace;
 
+pub use tables::{ExportWork, Tables};
+
 /// The table that items go into. Its keys are the strings `account` and `offer_id`.
 pub const TABLE: &str = "offers";
 /// The ledger, a table with the keys `job` and `part` and the index `open-jobs`.
@@ -52,6 +55,8 @@ pub enum Work {
     Batches(PathBuf),
     /// So many pending items in the table ([`crate::reprocess::items`]), and one event of a schedule.
     Pending(u64),
+    /// An export in the lake, and an event for each of its data files: a file of an [`ExportWork`].
+    Export(PathBuf),
 }
 
 /// What the endpoint is to do.
@@ -88,6 +93,8 @@ pub struct Counts {
     pub log_records: Digest,
     /// What became of pending items.
     pub reprocessed: Reprocessed,
+    /// What was made of an export, under `tables/` in the lake.
+    pub tables: Tables,
     /// Rows written to the ledger.
     pub ledger_writes: u64,
     /// Messages sent to a queue.
@@ -148,6 +155,7 @@ pub struct Observer(Arc<Shared>);
 struct Shared {
     settings: Settings,
     object: Option<s3::StoredObject>,
+    export: Option<ExportWork>,
     timer: Option<pace::Timer>,
     state: Mutex<State>,
     function_is_idle: Notify,
@@ -159,6 +167,7 @@ struct State {
     percent_to_hand_back: u32,
     ledger: dynamodb::LedgerRows,
     uploads: s3::Uploads,
+    tables: tables::Uploads,
     log_keys: HashSet<String>,
     batches: Option<File>,
     pending: Option<dynamodb::PendingItems>,
@@ -173,11 +182,16 @@ impl Endpoint {
     /// # Errors
     /// If there is no port, or the file to work on cannot be read.
     pub async fn bind(settings: Settings) -> io::Result<Self> {
-        let (mut object, mut state) = (None, State::default());
+        let (mut object, mut export, mut state) = (None, None, State::default());
         match &settings.work {
             Work::Object(file) => object = Some(s3::StoredObject::of_file(file)?),
             Work::Batches(file) => state.batches = Some(File::open(file)?),
             Work::Pending(items) => state.pending = Some(dynamodb::PendingItems::new(*items)),
+            Work::Export(file) => {
+                let work = ExportWork::of_file(file)?;
+                state.ledger = dynamodb::ledger_of(&work.ledger)?;
+                export = Some(work);
+            }
         }
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let shared = Shared {
@@ -187,6 +201,7 @@ impl Endpoint {
                 .then(|| pace::Timer::start(settings.delay, settings.now)),
             settings,
             object,
+            export,
             state: Mutex::new(state),
             function_is_idle: Notify::new(),
         };

@@ -1,4 +1,4 @@
-//! S3 in path style: one object to read, and a place that takes uploads and counts them.
+//! S3 in path style: one object to read, or those of an export, and a place that takes uploads and counts them.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,13 +12,13 @@ use hyper::{Method, Request, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::answer::Answer;
-use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log, outputs};
+use super::{Counts, INBOX_BUCKET, LAKE_BUCKET, OBJECT_KEY, Shared, log, outputs, tables};
 use crate::reprocess::items::PREFIX;
 
 const BACKUP_PREFIX: &str = "json-copy/";
 
-/// The object that can be read.
-#[derive(Debug)]
+/// An object that can be read.
+#[derive(Debug, Clone)]
 pub(super) struct StoredObject {
     path: PathBuf,
     pub(super) size: u64,
@@ -72,9 +72,15 @@ where
     let path = percent_decode_str(head.uri.path()).decode_utf8_lossy();
     let path = path.trim_start_matches('/');
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-    match (head.method, bucket) {
+    match (head.method.clone(), bucket) {
         (Method::GET, INBOX_BUCKET | LAKE_BUCKET) if key.is_empty() => Ok(empty_list(bucket)),
         (Method::GET, LAKE_BUCKET) if key.starts_with(PREFIX) => Ok(outputs::get(key, shared)),
+        (Method::PUT | Method::POST | Method::DELETE, LAKE_BUCKET)
+            if key.starts_with(tables::PREFIX)
+                && let Some(work) = &shared.export =>
+        {
+            tables::answer(key, &head, body, work, shared).await
+        }
         (method @ (Method::GET | Method::HEAD), INBOX_BUCKET | LAKE_BUCKET) => {
             Ok(read(&method, bucket, key, &head.uri, &head.headers, shared))
         }
@@ -117,8 +123,12 @@ fn read(
     headers: &HeaderMap,
     shared: &Shared,
 ) -> Answer {
-    let object = shared.object.as_ref();
-    let Some(object) = object.filter(|_| (bucket, key) == (INBOX_BUCKET, OBJECT_KEY)) else {
+    let object = match (bucket, key) {
+        (INBOX_BUCKET, OBJECT_KEY) => shared.object.clone(),
+        (LAKE_BUCKET, key) => shared.export.as_ref().and_then(|work| work.object(key)),
+        _ => None,
+    };
+    let Some(object) = object else {
         return Answer::xml_error(
             StatusCode::NOT_FOUND,
             "NoSuchKey",
@@ -155,7 +165,7 @@ fn read(
     };
     let answer = match *method == Method::HEAD {
         true => Answer::head_only(object.size),
-        false => contents(object, range, shared),
+        false => contents(&object, range, shared),
     };
     answer
         .header("etag", &format!("\"{}\"", StoredObject::ETAG))
@@ -274,7 +284,7 @@ fn begin_or_complete(key: &str, uri: &Uri, shared: &Shared) -> Answer {
     }
 }
 
-fn no_such_upload() -> Answer {
+pub(super) fn no_such_upload() -> Answer {
     Answer::xml_error(
         StatusCode::NOT_FOUND,
         "NoSuchUpload",
@@ -282,12 +292,12 @@ fn no_such_upload() -> Answer {
     )
 }
 
-fn upload_of(uri: &Uri) -> Option<u64> {
+pub(super) fn upload_of(uri: &Uri) -> Option<u64> {
     parameter(uri, "uploadId")?.parse().ok()
 }
 
 /// A parameter of the query, as it stands there; those that matter here have nothing to decode.
-fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     uri.query()?
         .split('&')
         .filter_map(|pair| pair.split_once('='))

@@ -18,7 +18,7 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
         .filter(|figure| figure.subject == transload && figure.metric == PEAK);
     vec![
         Goal {
-            what: "CPU: transload / bare-sdk, delay-0ms",
+            what: "CPU: transload / bare-sdk, delay-0ms".into(),
             reached: ratio(
                 ours("delay-0ms", CPU),
                 of(Subject::BareSdk, "delay-0ms", CPU),
@@ -26,7 +26,7 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
             limit: Limit::AtMost(1.3),
         },
         Goal {
-            what: "CPU: boto3-batch-writer / transload, delay-0ms",
+            what: "CPU: boto3-batch-writer / transload, delay-0ms".into(),
             reached: ratio(
                 of(Subject::Boto3BatchWriter, "delay-0ms", CPU),
                 ours("delay-0ms", CPU),
@@ -34,7 +34,7 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
             limit: Limit::AtLeast(20.0),
         },
         Goal {
-            what: "rows/s: transload / sample-handler, delay-5ms",
+            what: "rows/s: transload / sample-handler, delay-5ms".into(),
             reached: ratio(
                 ours("delay-5ms", RATE),
                 of(Subject::SampleHandler, "delay-5ms", RATE),
@@ -42,17 +42,17 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
             limit: Limit::AtLeast(30.0),
         },
         Goal {
-            what: "peak RSS of transload in any case, MB",
+            what: "peak RSS of transload in any case, MB".into(),
             reached: peaks.map(|figure| figure.value).reduce(f64::max),
             limit: Limit::AtMost(64.0),
         },
         Goal {
-            what: "peak RSS of transload: size-2gb / size-100mb",
+            what: "peak RSS of transload: size-2gb / size-100mb".into(),
             reached: ratio(ours(SIZE_2_GB, PEAK), ours(SIZE_100_MB, PEAK)),
             limit: Limit::AtMost(1.1),
         },
         Goal {
-            what: "minutes of one core for 25 million rows, delay-0ms",
+            what: "minutes of one core for 25 million rows, delay-0ms".into(),
             reached: ours("delay-0ms", CPU).map(|seconds| seconds * 25.0 / 60.0),
             limit: Limit::AtMost(15.0),
         },

@@ -19,27 +19,27 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
         .filter(|figure| figure.subject == Subject::Transload.name() && figure.metric == PEAK);
     vec![
         Goal {
-            what: "wall: transload / calculated floor, objects",
+            what: "wall: transload / calculated floor, objects".into(),
             reached: above_floor(Output::Objects),
             limit: Limit::AtMost(1.5),
         },
         Goal {
-            what: "wall: transload / calculated floor, bundles",
+            what: "wall: transload / calculated floor, bundles".into(),
             reached: above_floor(Output::Bundles),
             limit: Limit::AtMost(1.5),
         },
         Goal {
-            what: "wall: python-sequential / transload, objects",
+            what: "wall: python-sequential / transload, objects".into(),
             reached: ahead_of_python(Output::Objects),
             limit: Limit::AtLeast(20.0),
         },
         Goal {
-            what: "wall: python-sequential / transload, bundles",
+            what: "wall: python-sequential / transload, bundles".into(),
             reached: ahead_of_python(Output::Bundles),
             limit: Limit::AtLeast(20.0),
         },
         Goal {
-            what: "peak RSS of transload in any case, MB",
+            what: "peak RSS of transload in any case, MB".into(),
             reached: peaks.map(|figure| figure.value).reduce(f64::max),
             limit: Limit::AtMost(64.0),
         },

@@ -22,7 +22,7 @@ const COUNTER_BYTES: usize = 40;
 const CHANGING_BYTES: usize = 170;
 
 /// Ordinary words, a few that are not plain ASCII, and a few with what JSON escapes.
-const WORDS: &str = "about again allow amount answer apple area arrive basket because before begin below better blue bottle \
+pub(crate) const WORDS: &str = "about again allow amount answer apple area arrive basket because before begin below better blue bottle \
     bread bridge bring brother build butter button call camera careful carry castle catch centre chair change cheap check \
     child choose circle city clean clear clock close cloth coast coffee cold colour comfort common copper corner cotton \
     country cover cream cross cushion dark daughter decide deep desk dinner direct double draw dress drive during early \

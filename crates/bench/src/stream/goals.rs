@@ -15,27 +15,27 @@ pub fn goals(figures: &[Figure]) -> Vec<Goal> {
         .filter(|figure| figure.subject == Subject::Transload.name() && figure.metric == PEAK);
     vec![
         Goal {
-            what: "CPU: transload / floor, records-1000",
+            what: "CPU: transload / floor, records-1000".into(),
             reached: ratio(Subject::Transload, Subject::Floor, "records-1000"),
             limit: Limit::AtMost(1.4),
         },
         Goal {
-            what: "CPU: transload / floor, records-10000",
+            what: "CPU: transload / floor, records-10000".into(),
             reached: ratio(Subject::Transload, Subject::Floor, "records-10000"),
             limit: Limit::AtMost(1.4),
         },
         Goal {
-            what: "CPU: python-handler / transload, records-1000",
+            what: "CPU: python-handler / transload, records-1000".into(),
             reached: ratio(Subject::PythonHandler, Subject::Transload, "records-1000"),
             limit: Limit::AtLeast(10.0),
         },
         Goal {
-            what: "CPU: python-handler / transload, records-10000",
+            what: "CPU: python-handler / transload, records-10000".into(),
             reached: ratio(Subject::PythonHandler, Subject::Transload, "records-10000"),
             limit: Limit::AtLeast(10.0),
         },
         Goal {
-            what: "peak RSS of transload in any case, MB",
+            what: "peak RSS of transload in any case, MB".into(),
             reached: peaks.map(|figure| figure.value).reduce(f64::max),
             limit: Limit::AtMost(64.0),
         },

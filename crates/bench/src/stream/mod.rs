@@ -1,7 +1,7 @@
 //! The bench `stream`: batches of a table's stream into its change log.
 
 pub mod batches;
-mod changes;
+pub(crate) mod changes;
 mod check;
 pub mod floor;
 mod goals;

@@ -6,6 +6,7 @@ mod expression;
 mod pending;
 
 use std::collections::HashMap;
+use std::io;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -20,6 +21,17 @@ const MAX_BATCH_ITEMS: usize = 25;
 
 /// Rows of the ledger by `job` and `part`.
 pub(super) type LedgerRows = HashMap<(String, String), Map<String, Value>>;
+
+/// A ledger that has these rows.
+pub(super) fn ledger_of(rows: &[Map<String, Value>]) -> io::Result<LedgerRows> {
+    let keyed = rows.iter().map(|row| {
+        let part_of_key = |name: &str| row.get(name)?["S"].as_str().map(str::to_owned);
+        let key = part_of_key("job").zip(part_of_key("part"));
+        let key = key.ok_or_else(|| io::Error::other("a row of the ledger has no keys"))?;
+        Ok((key, row.clone()))
+    });
+    keyed.collect()
+}
 
 /// An error in DynamoDB's words.
 #[derive(Debug)]
