@@ -58,15 +58,15 @@ pub enum DocumentError {
     },
     /// It tells entities apart by another attribute than it was said.
     #[error(
-        "the event's discriminator is {asked:?} and that of {name} is {declared:?}: expected the same"
+        "the event's discriminator is {asked:?} and that of {name} is {declared}: expected the same"
     )]
     Discriminator {
         /// `s3://bucket/key`.
         name: String,
         /// What the event says.
         asked: String,
-        /// What the schema says.
-        declared: Option<String>,
+        /// What the schema says, quoted; or that it has none.
+        declared: String,
     },
 }
 
@@ -141,7 +141,7 @@ pub async fn keep_schema<O: ObjectStore>(
         return Err(DocumentError::Discriminator {
             name: address(bucket, key),
             asked: asked.to_owned(),
-            declared,
+            declared: declared.map_or_else(|| "none".to_owned(), |name| format!("{name:?}")),
         });
     }
     let digest = Sha256::digest(text.as_bytes());

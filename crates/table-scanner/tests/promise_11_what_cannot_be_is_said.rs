@@ -156,7 +156,7 @@ async fn promise_11_parquet_wants_a_declared_schema_and_every_message_says_what_
     let other = json!({"action": "begin", "scan": "p", "format": "parquet", "schema_key": "settings/kinds.json", "discriminator": "type"});
     assert_eq!(
         refusal(&world, other).await,
-        "the event's discriminator is Some(\"type\") and that of s3://lake/settings/kinds.json is Some(\"kind\"): expected the same"
+        "the event's discriminator is \"type\" and that of s3://lake/settings/kinds.json is \"kind\": expected the same"
     );
     world.begin_in_calm().await;
     assert_eq!(
