@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from function_processes import processes_of
 from local_cloud import control
 
-from demo_run import changes, data, ingest, keep, report, reprocess
+from demo_run import changes, data, export, ingest, keep, report, reprocess
 from demo_run.accounting import Load
 from demo_run.expected import Rules, expect_file
 from demo_run.killing import killed_at_work
@@ -71,13 +71,23 @@ def play(cloud: control.Cloud, rows: int) -> Played:
     return report.verdict(loads, outcomes, log), lambda endpoint: keep.explain(endpoint, loads)
 
 
+# What an option shows, and the settings of the local cloud for it.
+SHOWN: dict[str | None, tuple[Callable[[control.Cloud, int], Played], dict[str, str]]] = {
+    None: (play, {}),
+    "reprocess": (reprocess.play, {"SFN_WAIT_SCALE": reprocess.WAIT_SCALE}),
+    "export": (export.play, export.SETTINGS),
+}
+
+
 def parse() -> argparse.Namespace:
     """The arguments, which scripts/demo has checked."""
     parser = argparse.ArgumentParser(prog="scripts/demo")
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--began", type=int, required=True, help="when scripts/demo began, in seconds since 1970")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--reprocess", action="store_true")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--reprocess", dest="shown", action="store_const", const="reprocess")
+    chosen.add_argument("--export", dest="shown", action="store_const", const="export")
     return parser.parse_args()
 
 
@@ -89,11 +99,11 @@ def run(options: argparse.Namespace) -> int:
             "the local cloud of an earlier run is still up, kept by --keep or in use by another demo; end it with: scripts/local/stop --name demo"
         )
     kept = False
-    if options.reprocess:
-        os.environ["SFN_WAIT_SCALE"] = reprocess.WAIT_SCALE
+    show, settings = SHOWN[options.shown]
+    os.environ.update(settings)
     try:
         cloud.launch()
-        faults, explain = (reprocess.play if options.reprocess else play)(cloud, options.rows)
+        faults, explain = show(cloud, options.rows)
         if faults:
             save_log(cloud)
         say(f"\nThat took {time.time() - options.began:.0f} seconds in all.")
@@ -110,8 +120,8 @@ def run(options: argparse.Namespace) -> int:
             for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
             cloud.stop()
-            again = "scripts/demo --reprocess --keep" if options.reprocess else "scripts/demo --keep"
-            say(f"Stopped the local cloud and removed its state. To look around in it: {again}")
+            again = f"--{options.shown} --keep" if options.shown else "--keep"
+            say(f"Stopped the local cloud and removed its state. To look around in it: scripts/demo {again}")
 
 
 def save_log(cloud: control.Cloud) -> None:

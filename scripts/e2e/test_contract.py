@@ -30,6 +30,15 @@ class Contract(unittest.TestCase):
                 },
             ],
         )
+        client("dynamodb").create_table(
+            TableName="contract-exports",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+        client("dynamodb").update_continuous_backups(
+            TableName="contract-exports", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
         trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = client("iam").create_role(
             RoleName="contract", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -48,10 +57,11 @@ class Contract(unittest.TestCase):
             "TRANSLOAD_TEST_TABLE": "contract",
             "TRANSLOAD_TEST_LEDGER": output("LedgerTable"),
             "TRANSLOAD_TEST_MACHINE": machine["stateMachineArn"],
+            "TRANSLOAD_TEST_EXPORT_TABLE": "contract-exports",
         }
         # With the workspace's features, so that nothing is compiled that the unit tests have not compiled already.
         command = ["cargo", "test", "--workspace", "--all-features", "--test", "contract_local_cloud", "--", "--nocapture"]
         run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        self.assertIn("4 passed", run.stdout)
+        self.assertIn("5 passed", run.stdout)
         self.assertNotIn("skipped", run.stdout)

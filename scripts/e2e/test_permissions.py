@@ -93,7 +93,7 @@ class Deployed(EndToEnd):
     def test_promise_12_no_action_has_a_wildcard(self) -> None:
         iam = client("iam")
         roles = [role["RoleName"] for role in iam.list_roles()["Roles"] if role["RoleName"].startswith(f"{cloud()['stack']}-")]
-        self.assertEqual(7, len(roles), roles)
+        self.assertEqual(13, len(roles), roles)
         for role in roles:
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
                 for statement in as_document(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])["Statement"]:
