@@ -307,8 +307,17 @@ async fn a_full_export_restarts_the_chain_only_if_it_is_told_to() {
         .run(json!({"action": "begin", "window": "b", "restart_chain": true}))
         .await;
     assert_eq!(again["state"], "completed", "{again}");
+    let chain = || {
+        let mut rows = world.ledger.inner().rows().into_iter();
+        let row = rows
+            .find(|row| row.part == "chain")
+            .expect("there is a chain");
+        row.attributes["next_from"].clone()
+    };
+    let reached = chain();
     let finish = json!({"action": "finish", "job": "export/offers/full-b"});
     world.call(finish).await.expect("it is whole");
+    assert_eq!(chain(), reached);
     let next = world.run(incremental()).await;
     assert_eq!(next["status"], "COMPLETED", "{next}");
     assert_eq!(world.run(incremental()).await["state"], "nothing");

@@ -427,3 +427,34 @@ async fn promise_11_a_window_that_was_begun_otherwise_is_refused() {
         assert!(failure.message.contains(expected), "{failure}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn promise_9_a_row_of_other_bytes_says_nothing_of_a_file() {
+    let (world, _) = exported(9).await;
+    world
+        .call(json!({"action": "plan", "job": JOB}))
+        .await
+        .expect("it is whole");
+    world.transform(JOB).await;
+    let ledger = world.ledger.inner();
+    let mut other = ledger
+        .rows()
+        .into_iter()
+        .find(|row| row.attributes.get("item_count") == Some(&json!(2)))
+        .expect("a file has two items");
+    other.revision += 1;
+    let md5 = "AAAAAAAAAAAAAAAAAAAAAA==";
+    other
+        .attributes
+        .insert("md5_checksum".to_owned(), md5.into());
+    storage::Ledger::write(ledger, &other)
+        .await
+        .expect("memory");
+    let finish = json!({"action": "finish", "job": JOB});
+    let end = world.call(finish).await.expect("it can be read");
+    assert_eq!(end["status"], "FAILED", "{end}");
+    assert_eq!(
+        end["failed_files"],
+        json!([format!("{}: not done yet", other.part)])
+    );
+}
