@@ -12,10 +12,9 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use records::{TableShape, write_item_dynamodb_json};
+use records::{TableShape, heap_bytes, write_item_dynamodb_json};
 use serde_json::value::RawValue;
 
-use crate::gate::heap_bytes;
 use crate::markers::Lane;
 use crate::names::bundle_object;
 use crate::work::Pending;

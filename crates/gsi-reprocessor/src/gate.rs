@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use records::{Item, Value};
 use tokio::sync::Notify;
 
 /// What items under way may take in memory together, so that a function of 128 MB has room for everything else.
@@ -69,31 +68,11 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// About how much memory an item takes while it is under way: as the SDK reads it, as it is kept, as it is compared. Measured on
-/// lists of 130,000 numbers and of 50,000 small maps, the worst that 400 KB can be.
-pub fn heap_bytes(item: &Item) -> usize {
-    item.iter()
-        .map(|(name, value)| 128 + 3 * name.len() + heap_bytes_of(value))
-        .sum()
-}
-
-fn heap_bytes_of(value: &Value) -> usize {
-    const SCALAR: usize = 128;
-    match value {
-        Value::S(text) => SCALAR + 3 * text.len(),
-        Value::B(bytes) => SCALAR + 5 * bytes.len(),
-        Value::N(_) | Value::Bool(_) | Value::Null => SCALAR,
-        Value::Ss(texts) => texts.iter().map(|text| SCALAR + 3 * text.len()).sum(),
-        Value::Ns(numbers) => SCALAR * numbers.len(),
-        Value::Bs(all) => all.iter().map(|bytes| SCALAR + 5 * bytes.len()).sum(),
-        Value::L(elements) => SCALAR + elements.iter().map(heap_bytes_of).sum::<usize>(),
-        Value::M(members) => 512 + heap_bytes(members),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+
+    use records::{Item, Value, heap_bytes};
 
     use super::*;
 

@@ -15,7 +15,7 @@ use storage::{
 use tracing::warn;
 
 use crate::config::Config;
-use crate::gate::{Gate, heap_bytes};
+use crate::gate::Gate;
 use crate::markers::Lane;
 use crate::names::{item_object, set_aside_object};
 use crate::object::{Stored, store};
@@ -151,7 +151,7 @@ impl<O: ObjectStore, T: ItemStore, C: Clock, P: Process> Work<'_, O, T, C, P> {
                 item.get(&markers.attribute) == Some(&Value::S(self.lane.pending.clone()))
             })
             .ok_or(Halt::Skipped)?;
-        self.gate.saw(heap_bytes(&item));
+        self.gate.saw(records::heap_bytes(&item));
         let tries_attribute = markers.tries_attribute();
         let tries = match item.get(&tries_attribute) {
             None => Tries::None,

@@ -21,7 +21,7 @@ pub use mapping::{
     ShardFormat,
 };
 pub use number::{Number, NumberError};
-pub use size::{MAX_ITEM_BYTES, item_size};
+pub use size::{MAX_ITEM_BYTES, heap_bytes, item_size};
 pub use table::{
     IndexShape, KeyAttribute, KeyError, KeyType, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES,
     TableShape,

@@ -42,6 +42,28 @@ impl Value {
     }
 }
 
+/// About how much memory an item takes while it is under way: as the SDK reads it, as it is kept, as it is compared. Measured on
+/// lists of 130,000 numbers and of 50,000 small maps, the worst that 400 KB can be.
+pub fn heap_bytes(item: &Item) -> usize {
+    item.iter()
+        .map(|(name, value)| 128 + 3 * name.len() + heap_bytes_of(value))
+        .sum()
+}
+
+fn heap_bytes_of(value: &Value) -> usize {
+    const SCALAR: usize = 128;
+    match value {
+        Value::S(text) => SCALAR + 3 * text.len(),
+        Value::B(bytes) => SCALAR + 5 * bytes.len(),
+        Value::N(_) | Value::Bool(_) | Value::Null => SCALAR,
+        Value::Ss(texts) => texts.iter().map(|text| SCALAR + 3 * text.len()).sum(),
+        Value::Ns(numbers) => SCALAR * numbers.len(),
+        Value::Bs(all) => all.iter().map(|bytes| SCALAR + 5 * bytes.len()).sum(),
+        Value::L(elements) => SCALAR + elements.iter().map(heap_bytes_of).sum::<usize>(),
+        Value::M(members) => 512 + heap_bytes(members),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

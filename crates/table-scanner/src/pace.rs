@@ -1,6 +1,6 @@
 //! How fast a segment may read, and how much a page may hold. Without IO and without a clock of its own.
 
-use records::{Item, Value};
+use records::{Item, heap_bytes};
 use storage::Timestamp;
 
 /// What the items of a page may take in memory: as the SDK reads them, as they are kept, as a line is made of them.
@@ -94,29 +94,10 @@ impl PageSize {
     }
 }
 
-/// About how much memory an item takes while it is under way. An item of many small values takes a hundred times its size.
-fn heap_bytes(item: &Item) -> usize {
-    item.iter()
-        .map(|(name, value)| 128 + 3 * name.len() + heap_bytes_of(value))
-        .sum()
-}
-
-fn heap_bytes_of(value: &Value) -> usize {
-    const SCALAR: usize = 128;
-    match value {
-        Value::S(text) => SCALAR + 3 * text.len(),
-        Value::B(bytes) => SCALAR + 5 * bytes.len(),
-        Value::N(_) | Value::Bool(_) | Value::Null => SCALAR,
-        Value::Ss(texts) => texts.iter().map(|text| SCALAR + 3 * text.len()).sum(),
-        Value::Ns(numbers) => SCALAR * numbers.len(),
-        Value::Bs(all) => all.iter().map(|bytes| SCALAR + 5 * bytes.len()).sum(),
-        Value::L(elements) => SCALAR + elements.iter().map(heap_bytes_of).sum::<usize>(),
-        Value::M(members) => 512 + heap_bytes(members),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use records::Value;
+
     use super::*;
 
     fn texts(count: usize, bytes: usize) -> Vec<Item> {
