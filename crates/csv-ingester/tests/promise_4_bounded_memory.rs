@@ -1,5 +1,6 @@
 //! Promise 4: memory does not grow with the input. Alone in its file, so that no other test shares the process.
 
+#[path = "suite/world/mod.rs"]
 mod world;
 
 use std::rc::Rc;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
 
+#[path = "suite/simulation/mod.rs"]
 mod simulation;
 
 use bytes::Bytes;

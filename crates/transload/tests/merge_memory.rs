@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "merge_command/raw.rs"]
+#[path = "suite/merge_command/raw.rs"]
 mod raw;
 
 use std::fs;

@@ -1,0 +1,6 @@
+//! The integration tests of `table-scanner`, in one program: each program of tests links everything once more.
+
+mod promise_11_what_cannot_be_is_said;
+mod promise_3_any_crash_leads_to_the_same_end;
+mod promise_5_deadline_aware;
+mod simulation;
