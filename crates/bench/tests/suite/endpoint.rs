@@ -1,7 +1,5 @@
 //! The endpoint over the wire.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::io::Write as _;
 use std::time::Duration;
 

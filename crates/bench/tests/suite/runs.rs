@@ -1,7 +1,5 @@
 //! Whole runs with small files: the endpoint, the subjects that need no Python, and what is found out.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;

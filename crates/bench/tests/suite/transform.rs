@@ -1,7 +1,5 @@
 //! The bench `transform`: its endpoint over the wire, what its checker reads, and whole runs with small exports.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;

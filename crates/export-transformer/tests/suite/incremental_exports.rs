@@ -1,8 +1,6 @@
 //! Incremental exports through the real handler, in each format: what the window says of an item, of one that came, one that
 //! changed and one that went.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::collections::BTreeMap;
 
 use crate::simulation::{LAKE, SCHEMA_KEY, World, entry, gzip, run_paused, settings};

@@ -1,8 +1,6 @@
 //! Promise 11: a data file that is not as its manifest says is given up with one message that reads alone; nothing of it can be
 //! seen, nothing of it stays staged, and the right file makes everything good.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::time::Duration;
 
 use crate::simulation::{

@@ -1,7 +1,5 @@
 //! Promise 5: an invocation stops before its time is over, and the next one goes on; the objects are those of one go.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::time::Duration;
 
 use crate::simulation::{

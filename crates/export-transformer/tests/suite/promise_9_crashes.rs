@@ -1,8 +1,6 @@
 //! Promise 9: a data file is verified before it is COMPLETED, nothing of it can be seen before that is decided, and a retry
 //! after a crash anywhere ends in the same objects and the same counts.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use crate::simulation::{World, by_kind, run_paused, settings};
 use export_jobs::{Format, Status};
 use lambda_support::FailureKind;

@@ -1,8 +1,6 @@
 //! Promise 9 where one invocation stands still while others go on: whatever it finds when it wakes, it takes nothing away from
 //! them, and leaves nothing behind.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! Promise 9 where an event comes twice: invocations that work on one file at the same time, slow, failing and out of time, end
 //! in the objects of one.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::time::Duration;
 
 use crate::simulation::{LONG, LateLedger, SteppingClock, World, by_kind, invoke, run_paused};

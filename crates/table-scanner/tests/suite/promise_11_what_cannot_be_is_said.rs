@@ -1,7 +1,5 @@
 //! Promise 11: what cannot be scanned, or not in this way, is said in one sentence; and a scan is begun once.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use crate::simulation::{JOB, LAKE, Setting, TABLE, World, lines_under};
 use lambda_support::{Failure, FailureKind};
 use serde_json::{Value as Json, json};

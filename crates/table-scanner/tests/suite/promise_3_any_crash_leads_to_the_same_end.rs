@@ -1,8 +1,6 @@
 //! Promises 1 and 3: whatever dies, comes late, or works at the same time, every row of a scan is in its output once, and nothing
 //! is visible that is not committed.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Promise 5: a scan stops before its time is over and goes on from there; and it keeps its rate, over invocations too.
 
-#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
-
 use std::time::Duration;
 
 use crate::simulation::{JOB, Setting, TABLE, World};

@@ -1,8 +1,6 @@
 //! `transload import` as a person or a script meets it, up to where a cloud is needed; beyond that the tests of `src/import`
 //! play the cloud.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::process::Command;
 

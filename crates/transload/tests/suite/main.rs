@@ -1,5 +1,7 @@
 //! The integration tests of `transload`, in one program: each program of tests links everything once more.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests may fail as tests do")]
+
 mod generate_command;
 mod import_command;
 mod ingest_command;

@@ -1,7 +1,5 @@
 //! `transload merge` as a person or a script meets it: exit codes, messages, files.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::Write;
 use std::process::Command;

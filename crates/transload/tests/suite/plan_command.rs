@@ -1,7 +1,5 @@
 //! `transload plan` as a person or a script meets it: exit codes, messages, figures. No cloud is needed for a file.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::process::Command;
 

@@ -1,7 +1,5 @@
 //! `transload replay` as a person or a script meets it: exit codes, messages, files. S3 and DynamoDB are played by a few lines here.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,7 +1,5 @@
 //! `transload schema` as a person or a script meets it: exit codes, messages, files. Nothing here needs AWS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::process::Command;
 

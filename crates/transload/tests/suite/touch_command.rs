@@ -1,7 +1,5 @@
 //! `transload touch` as a person or a script meets it: exit codes, messages, files. DynamoDB is played by a few lines here.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,8 +1,6 @@
 //! `transload verify changes` as a person or a script meets it: exit codes and messages. S3 and DynamoDB are played by a few
 //! lines here.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

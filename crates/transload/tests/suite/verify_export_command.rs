@@ -1,8 +1,6 @@
 //! `transload verify export` as a person or a script meets it: exit codes and messages. DynamoDB is played by a few lines here, the
 //! exports are files of this machine.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
