@@ -69,6 +69,10 @@ class Exporter:
             event = json.loads(described["cause"])["input"]
         raise AssertionError(f"still {described['status']}: {described.get('error')}: {described.get('cause')}")
 
+    def map_runs(self, execution: str) -> list[str]:
+        """The runs of an execution's Distributed Map: it has one for each time that it goes through the files of a window."""
+        return [run["mapRunArn"] for run in client("stepfunctions").list_map_runs(executionArn=execution)["mapRuns"]]
+
     def invoke(self, function: str, **event: Any) -> dict[str, Any]:
         """Invokes a function (by its output's name), which must succeed; its answer."""
         answer = client("lambda").invoke(FunctionName=self.outputs[function], Payload=json.dumps(event).encode())
@@ -105,6 +109,31 @@ class Exporter:
         finally:
             over.set()
             thread.join()
+
+    @contextlib.contextmanager
+    def held_up(self, function: str) -> Iterator[None]:
+        """Nobody gets an answer of a function (by its output's name) meanwhile; whoever waits for one gets it afterwards."""
+        over, stopped = threading.Event(), set()
+
+        def send(process: int, what: signal.Signals) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, what)
+
+        def hold() -> None:
+            while not over.wait(0.005):
+                for process in self.processes(function):
+                    send(process, signal.SIGSTOP)
+                    stopped.add(process)
+
+        thread = threading.Thread(target=hold, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            for process in stopped:
+                send(process, signal.SIGCONT)
 
     def processes(self, function: str) -> list[int]:
         """The processes of a function that the local cloud runs."""

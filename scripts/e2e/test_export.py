@@ -11,9 +11,9 @@ import unittest
 
 from export_items import held, item, plain_item, recover, write
 from export_reading import merged_lines
-from export_support import Exporter, Exporting, stack
+from export_support import Exporter, Exporting, stack, succeeded
 from reprocess_support import in_background
-from support import eventually
+from support import client, eventually
 
 ITEMS = 200_000
 # Those that users insert have the numbers from ITEMS on.
@@ -125,6 +125,7 @@ class Beginning(Exporting):
         reports = [exporter.ended(execution) for execution in executions]
         self.assertEqual(["SUCCEEDED"] * 2, [described["status"] for described in reports], reports)
         self.assertEqual(1, len(set(exporter.exports()) - before))
+        self.assertEqual(1, sum(len(exporter.map_runs(execution)) for execution in executions), "one went through the files")
         folder = exporter.window_folder("full-20260103T040000Z")
         rows = exporter.rows(f"export/{exporter.table}/full-20260103T040000Z")
         written = [one["key"] for row in rows.values() for one in row.get("objects", [])]
@@ -132,6 +133,32 @@ class Beginning(Exporting):
         # And once more, when all is done: nothing is done again.
         self.assertEqual("completed", exporter.run(type="full", window="2026-01-03T04:00:00Z")["state"])
         self.assertEqual((1, rows), (len(set(exporter.exports()) - before), exporter.rows(f"export/{exporter.table}/full-20260103T040000Z")))
+
+    # Red when both go through the files, or when nobody takes over what a stopped execution has left.
+    def test_promise_9_one_execution_works_on_the_files_and_the_next_takes_over_when_it_was_stopped(self) -> None:
+        exporter = stack("shapes", 1_000, "ExportConcurrency=3")
+        recover(exporter.table)
+        for window, is_stopped in (("held", False), ("taken-over", True)):
+            with self.subTest(window):
+                event = {"type": "full", "window": window}
+                job = f"export/{exporter.table}/full-{window}"
+                with exporter.held_up("ExportTransformerFunction"):
+                    first = exporter.start(**event)
+                    eventually(lambda first=first: exporter.map_runs(first), "the first one is in its map", 60)
+                    second = exporter.start(**event)
+                    told = succeeded(exporter.ended(second, 60))
+                    self.assertEqual(("elsewhere", first, job, 0), tuple(told[name] for name in ("state", "execution", "job", "windows")))
+                    self.assertEqual(first, exporter.rows(job)["export"]["execution"])
+                    if is_stopped:
+                        client("stepfunctions").stop_execution(executionArn=first)
+                worker = exporter.start(**event) if is_stopped else first
+                report = succeeded(exporter.ended(worker))
+                self.assertEqual(("completed", "COMPLETED", 1_000), tuple(report[name] for name in ("state", "status", "items")))
+                self.assertEqual(worker, exporter.rows(job)["export"]["execution"])
+                self.assertEqual(([], 1), (exporter.map_runs(second), len(exporter.map_runs(worker))))
+                if not is_stopped:
+                    begun_again = {name: row["retry_count"] for name, row in exporter.files(job).items() if row["retry_count"]}
+                    self.assertEqual({}, begun_again, "each file was begun once")
 
     def test_promise_11_a_table_without_recovery_is_refused_with_the_command_that_turns_it_on(self) -> None:
         exporter = stack("scanned", 20_000)

@@ -8,22 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csv_ingester::{Dependencies, Invocation, Outcome, handle};
-use futures_util::{StreamExt, stream};
 use lambda_support::peak_memory_bytes;
 use records::TableShape;
-use storage::memory::{MemoryLedger, MemoryQueue};
-use storage::{
-    Clock, ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, PutItem, StorageError,
-    TableStore, TestClock, Upload, UploadedPart,
-};
+use storage::memory::{EndlessObjects, MemoryLedger, MemoryQueue};
+use storage::{Clock, PutItem, StorageError, TableStore, TestClock};
 use world::{World, notification, run_paused, shape};
 
 const MB: u64 = 1_000_000;
-
-/// An inbox object of any size that is made while it is read, and a lake that forgets what it is given.
-struct EndlessObjects {
-    bytes: u64,
-}
+/// No part is larger.
+const MAX_PART_BYTES: usize = 16 * 1024 * 1024;
 
 /// Many more than the table takes while the next chunk comes.
 const CHUNK_ROWS: u64 = 10_000;
@@ -43,89 +36,14 @@ fn chunk(number: u64) -> Bytes {
     Bytes::from(text)
 }
 
-impl ObjectStore for EndlessObjects {
-    async fn open(&self, _: &ObjectId, from: u64) -> Result<ObjectBody, StorageError> {
-        assert_eq!(from, 0, "nothing breaks here");
-        let mut left = self.bytes;
-        let chunks = (0..).map(chunk).map_while(move |chunk| {
-            let whole = left >= chunk.len() as u64;
-            left = left.saturating_sub(chunk.len() as u64);
-            whole.then_some(Ok(chunk))
-        });
-        let mut size = 0;
-        for number in 0.. {
-            let len = chunk_len(number);
-            if size + len > self.bytes {
-                break;
-            }
-            size += len;
-        }
-        Ok(ObjectBody {
-            meta: ObjectMeta {
-                size,
-                etag: "e".to_owned(),
-                metadata: Default::default(),
-            },
-            content: stream::iter(chunks).boxed_local(),
-        })
-    }
-
-    async fn put(&self, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn put_new(&self, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn put_replacing(&self, _: &str, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
-        Ok(Upload {
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            id: "u".to_owned(),
-        })
-    }
-
-    async fn upload_part(
-        &self,
-        _: &Upload,
-        number: u16,
-        body: Bytes,
-    ) -> Result<UploadedPart, StorageError> {
-        assert!(
-            body.len() < 16 * 1024 * 1024,
-            "a part of {} bytes",
-            body.len()
-        );
-        Ok(UploadedPart {
-            number,
-            etag: "e".to_owned(),
-        })
-    }
-
-    async fn complete_upload(&self, _: &Upload, _: Vec<UploadedPart>) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn abort_upload(&self, _: &Upload) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn list(&self, _: &str, _: &str) -> Result<Vec<ListedObject>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    async fn delete(&self, _: &str, _: &str) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
-
-fn chunk_len(number: u64) -> u64 {
-    chunk(number).len() as u64
+/// So many bytes of an inbox object, or a few less.
+fn chunks(bytes: u64) -> impl Iterator<Item = Bytes> {
+    let mut left = bytes;
+    (0..).map(chunk).map_while(move |chunk| {
+        let whole = left >= chunk.len() as u64;
+        left = left.saturating_sub(chunk.len() as u64);
+        whole.then_some(chunk)
+    })
 }
 
 /// A table that takes its time, so that rows pile up in front of it as far as they may.
@@ -147,7 +65,7 @@ fn peak_after(bytes: u64) -> u64 {
         let world = World::new(50_000);
         let clock = TestClock::default();
         let dependencies = Dependencies {
-            objects: Rc::new(EndlessObjects { bytes }),
+            objects: Rc::new(EndlessObjects::new(MAX_PART_BYTES, move || chunks(bytes))),
             tables: SlowTables,
             ledger: MemoryLedger::new(),
             notices: MemoryQueue::new(),

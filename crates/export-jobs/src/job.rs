@@ -50,6 +50,10 @@ pub struct JobRow {
     /// The key of its `manifest-summary.json`, once it is complete.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub manifest_key: Option<String>,
+    /// The ARN of the execution of the state machine that works on the window's files, or did; nothing before one has planned
+    /// them, and once the window FAILED and is begun again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution: Option<String>,
     /// The key of its `manifest-files.json`, once the manifests have been verified.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub files_key: Option<String>,

@@ -5,21 +5,19 @@
 //! DynamoDB forgets a token eight hours after the export's end, but lists the export for 90 days.
 
 use export_jobs::names::export_job;
-use export_jobs::{
-    EXPORT_PART, JobRow, Settings, Span, Status, change, compact_time, full_window, hex, read,
-};
+use export_jobs::{EXPORT_PART, JobRow, Span, Status, compact_time, full_window, read};
 use lambda_support::{Failure, FailureKind, error_chain};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use storage::{
     Clock, ErrorKind, ExportDescription, ExportRequest, ExportStatus, ExportView, ItemStore,
-    Ledger, ObjectStore, StorageError, TableExports, TableStore, Timestamp,
+    Ledger, ObjectStore, StorageError, TableExports, TableStore,
 };
 use tracing::warn;
 
 use crate::chain::{self, Next, OpenWindow, Reach};
 use crate::finish::objects_of;
 use crate::handler::{Dependencies, invalid};
+use crate::record::{Proposal, Recorded, Table, fail_attempt, record_export, record_window};
 use crate::request::{BeginRequest, ExportType};
 use crate::settings::{check_same, resolve};
 
@@ -53,46 +51,10 @@ pub enum BeginState {
     Completed,
 }
 
-/// The table as it is now.
-struct Table {
-    name: String,
-    arn: String,
-    id: String,
-    key_names: Vec<String>,
-}
-
-/// What is recorded of a window that nobody has begun yet.
-pub struct Proposal {
-    window: String,
-    span: Span,
-    /// Whether the chain begins anew with its end.
-    pub restarts_chain: bool,
-    /// What is made of the lines.
-    pub settings: Settings,
-    /// The declared schema as it is kept.
-    pub schema_key: Option<String>,
-    /// Whether a window that FAILED is begun anew, with these settings.
-    anew: bool,
-}
-
-/// How a window stands in the ledger.
-enum Recorded {
-    /// By this call, now, for the first time or after a failure.
-    Fresh(JobRow),
-    /// By another one.
-    Known(JobRow),
-    /// It is whole.
-    Completed(JobRow),
-    /// It cannot be exported any more.
-    OutOfReach,
-    /// It is of a table that had this name before.
-    OtherTable,
-}
-
 /// Begins the export that is asked for, or finds it.
-pub async fn begin<O, T, E, L, C>(
+pub async fn begin<O, T, E, L, W, C>(
     request: &BeginRequest,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<BeginAnswer, Failure>
 where
     O: ObjectStore,
@@ -219,8 +181,8 @@ where
 }
 
 /// Which times can be exported.
-pub async fn reach<O, T, E, L, C>(
-    dependencies: &Dependencies<O, T, E, L, C>,
+pub async fn reach<O, T, E, L, W, C>(
+    dependencies: &Dependencies<O, T, E, L, W, C>,
     table_id: &str,
 ) -> Result<Reach, Failure>
 where
@@ -252,12 +214,12 @@ where
 }
 
 /// Begins one window; nothing if it cannot be exported.
-async fn begin_window<O, T, E, L, C>(
+async fn begin_window<O, T, E, L, W, C>(
     proposal: Proposal,
     request: &BeginRequest,
     table: &Table,
     reach: &Reach,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<Option<BeginAnswer>, Failure>
 where
     O: ObjectStore,
@@ -285,20 +247,9 @@ where
         Some(row) if row.table_id == table.id => check_same(request, &proposal, &row)?,
         _ => {}
     }
-    let recorded = change::<JobRow, _, _, _>(ledger, clock, &job, EXPORT_PART, |row, now| {
-        record(
-            row,
-            now,
-            &job,
-            &proposal,
-            table,
-            reach,
-            &config.lake_bucket,
-            &config.prefix,
-        )
-    })
-    .await
-    .map_err(failed)?;
+    let recorded = record_window(ledger, clock, &job, &proposal, table, reach, config)
+        .await
+        .map_err(failed)?;
     let (row, is_known) = match recorded {
         Recorded::Fresh(row) => (row, false),
         Recorded::Known(row) => (row, true),
@@ -345,22 +296,7 @@ where
             }
         },
     };
-    let row = change::<JobRow, _, _, _>(ledger, clock, &job, EXPORT_PART, |stored, _| {
-        let stored = stored.as_mut()?;
-        let is_ours = stored.attempt == row.attempt && stored.processing_status == Status::Pending;
-        if is_ours && stored.export_arn.is_none() {
-            stored.export_arn = Some(description.arn.clone());
-            stored.processing_status = Status::InProgress;
-        }
-        Some(stored.clone())
-    })
-    .await
-    .map_err(failed)?
-    .ok_or_else(|| {
-        invalid(format!(
-            "the row of {job} has been deleted: expected it to stay"
-        ))
-    })?;
+    let row = record_export(ledger, clock, &job, row.attempt, &description.arn).await?;
     if row.export_arn.as_ref() != Some(&description.arn) {
         warn!(
             job,
@@ -370,97 +306,6 @@ where
         );
     }
     Ok(Some(answer(BeginState::Running, &job, &row)))
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of it is what a row is made of"
-)]
-fn record(
-    row: &mut Option<JobRow>,
-    now: Timestamp,
-    job: &str,
-    proposal: &Proposal,
-    table: &Table,
-    reach: &Reach,
-    bucket: &str,
-    prefix: &str,
-) -> Recorded {
-    let Some(row) = row else {
-        if !reach.holds(proposal.span) {
-            return Recorded::OutOfReach;
-        }
-        let new = JobRow {
-            kind: "export".to_owned(),
-            processing_status: Status::Pending,
-            table: table.name.clone(),
-            table_arn: table.arn.clone(),
-            table_id: table.id.clone(),
-            key_names: table.key_names.clone(),
-            window: proposal.window.clone(),
-            span: proposal.span,
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            restarts_chain: proposal.restarts_chain,
-            attempt: 1,
-            client_token: String::new(),
-            export_arn: None,
-            manifest_key: None,
-            files_key: None,
-            file_count: 0,
-            item_count: 0,
-            rows_written: 0,
-            rows_filtered: 0,
-            settings: proposal.settings.clone(),
-            schema_key: proposal.schema_key.clone(),
-            start_time: now.iso(),
-            end_time: None,
-            error_message: None,
-            failed_files: Vec::new(),
-            retry_count: 0,
-            last_updated: String::new(),
-        };
-        let row = row.insert(new);
-        row.client_token = token(job, row);
-        return Recorded::Fresh(row.clone());
-    };
-    if row.table_id != table.id {
-        return Recorded::OtherTable;
-    }
-    match row.processing_status {
-        Status::Completed => Recorded::Completed(row.clone()),
-        Status::Pending | Status::InProgress => Recorded::Known(row.clone()),
-        Status::Failed => {
-            if proposal.anew {
-                row.export_arn = None;
-                row.manifest_key = None;
-                row.files_key = None;
-                row.restarts_chain = proposal.restarts_chain;
-                row.settings = proposal.settings.clone();
-                row.schema_key.clone_from(&proposal.schema_key);
-            }
-            if row.export_arn.is_none() && !reach.holds(row.span) {
-                // A full export of a later time serves as well; a window is what it is.
-                let is_full = matches!(row.span, Span::Full { .. });
-                if !is_full || !reach.holds(proposal.span) {
-                    return Recorded::OutOfReach;
-                }
-                row.span = proposal.span;
-            }
-            row.retry_count += 1;
-            row.end_time = None;
-            row.error_message = None;
-            row.failed_files = Vec::new();
-            if row.export_arn.is_some() {
-                row.processing_status = Status::InProgress;
-                return Recorded::Known(row.clone());
-            }
-            row.attempt += 1;
-            row.client_token = token(job, row);
-            row.processing_status = Status::Pending;
-            Recorded::Fresh(row.clone())
-        }
-    }
 }
 
 /// Refuses to begin a window anew of which something can be seen: another export has other files, and what was made of the first
@@ -476,24 +321,6 @@ async fn check_unseen<O: ObjectStore>(objects: &O, row: &JobRow) -> Result<(), F
             row.window, row.bucket, object.key
         ))),
     }
-}
-
-/// The same call of the same attempt has the same token, which has 1 to 64 letters, digits and hyphens. Everything that is asked
-/// for is in it: of a token that comes with another request, as another stack for the same table may make it, DynamoDB says
-/// that it is a conflict.
-fn token(job: &str, row: &JobRow) -> String {
-    let JobRow {
-        table_id,
-        attempt,
-        bucket,
-        prefix,
-        span,
-        ..
-    } = row;
-    let digest = Sha256::digest(format!(
-        "{job}\n{table_id}\n{bucket}\n{prefix}\n{span:?}\n{attempt}"
-    ));
-    hex(&digest[..16])
 }
 
 fn asked(row: &JobRow) -> ExportRequest {
@@ -514,7 +341,8 @@ async fn adopt<E: TableExports>(
     let incremental = matches!(row.span, Span::Incremental { .. });
     let mut listed = exports.exports(&row.table_arn).await?;
     listed.retain(|export| export.incremental == incremental);
-    // An ARN ends in the time at which its export was begun, so the newest ones come first. Nothing but time depends on it.
+    // In whatever order they are listed: an ARN ends in the time at which its export was begun, so the newest ones come first.
+    // Nothing but time depends on it.
     listed.sort_unstable_by(|one, other| other.arn.cmp(&one.arn));
     for export in listed {
         let description = exports.export(&export.arn).await?;
@@ -536,29 +364,6 @@ fn is_the_same(description: &ExportDescription, row: &JobRow) -> bool {
             .table_id
             .as_ref()
             .is_none_or(|id| *id == row.table_id)
-}
-
-/// The export could not be begun: the next begin is another attempt.
-async fn fail_attempt<L: Ledger, C: Clock>(
-    ledger: &L,
-    clock: &C,
-    job: &str,
-    attempt: u32,
-    reason: String,
-) -> Result<(), StorageError> {
-    change::<JobRow, _, _, _>(ledger, clock, job, EXPORT_PART, |row, now| {
-        let ours = row.as_mut().filter(|row| {
-            row.attempt == attempt
-                && row.export_arn.is_none()
-                && row.processing_status == Status::Pending
-        });
-        if let Some(row) = ours {
-            row.processing_status = Status::Failed;
-            row.end_time = Some(now.iso());
-            row.error_message = Some(reason.clone());
-        }
-    })
-    .await
 }
 
 fn answer(state: BeginState, job: &str, row: &JobRow) -> BeginAnswer {

@@ -234,9 +234,9 @@ pub async fn is_due<L: Ledger>(
 }
 
 /// Pauses or resumes the chain of the function's table.
-pub async fn set_paused<O, T, E, L: Ledger, C: Clock>(
+pub async fn set_paused<O, T, E, L: Ledger, W, C: Clock>(
     paused: bool,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<bool, Failure> {
     let job = chain_job(&dependencies.config.table);
     let Dependencies { ledger, clock, .. } = dependencies;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use export_jobs::Format;
+use export_jobs::{Format, OutputVariables};
 use lambda_support::{Environment, EnvironmentError};
 use records::changes::Codec;
 use storage::ExportView;
@@ -98,6 +98,11 @@ impl Config {
             least..=MAX_WINDOW_SECONDS,
             "a number of seconds from MIN_WINDOW_SECONDS (900) to 86400",
         )?;
+        let OutputVariables {
+            format,
+            codec,
+            split_bytes,
+        } = OutputVariables::read(environment, 256)?;
         Ok(Self {
             table: environment.required("TABLE_NAME", "the name of the table to export")?,
             ledger_table: environment.required("LEDGER_TABLE", "the name of the ledger's table")?,
@@ -111,20 +116,9 @@ impl Config {
             )?),
             window: Duration::from_secs(window),
             view,
-            format: environment.parsed(
-                "OUTPUT_FORMAT",
-                Format::JsonLines,
-                "json-lines, changes or parquet",
-            )?,
-            codec: environment.parsed("OUTPUT_CODEC", Codec::Gzip, "gzip or zstd")?,
-            split_bytes: 1024
-                * 1024
-                * environment.in_range(
-                    "SPLIT_MB",
-                    256,
-                    1..=1024 * 1024,
-                    "1 to 1048576 megabytes",
-                )?,
+            format,
+            codec,
+            split_bytes,
             schema_key: environment.optional("SCHEMA_KEY"),
             discriminator: environment.optional("DISCRIMINATOR"),
             shaping_key: environment.optional("SHAPING_KEY"),

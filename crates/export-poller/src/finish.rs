@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use export_jobs::names::{file_part, success_object, window_folder};
-use export_jobs::{EXPORT_PART, Format, JobRow, PartRow, Status, change, read};
+use export_jobs::{
+    EXPORT_PART, Folder, FolderError, Format, JobRow, PartRow, Status, change, compare_folder, read,
+};
 use futures_util::future::try_join_all;
 use lambda_support::Failure;
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
@@ -15,7 +17,7 @@ use tracing::warn;
 
 use crate::begin::reach;
 use crate::chain;
-use crate::handler::{Dependencies, invalid, job_row};
+use crate::handler::{Dependencies, deleted, job_row};
 use crate::plan::{manifest_failure, verified};
 
 /// Rows of the ledger that are read at the same time.
@@ -64,9 +66,9 @@ struct Sums {
 }
 
 /// Reconciles a window and says that it is whole, or what is not.
-pub async fn finish<O, T, E, L, C>(
+pub async fn finish<O, T, E, L, W, C>(
     job: &str,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<FinishAnswer, Failure>
 where
     O: ObjectStore,
@@ -153,8 +155,8 @@ where
 }
 
 /// That it cannot be known now is no reason to call a window anything else than whole: the schedule asks again.
-async fn another_is_due<O, T, E, L, C>(
-    dependencies: &Dependencies<O, T, E, L, C>,
+async fn another_is_due<O, T, E, L, W, C>(
+    dependencies: &Dependencies<O, T, E, L, W, C>,
     row: &JobRow,
 ) -> bool
 where
@@ -280,35 +282,18 @@ async fn foreign<O: ObjectStore>(
     row: &JobRow,
     made: &BTreeMap<String, u64>,
 ) -> Result<Option<String>, Failure> {
-    let bucket = &row.bucket;
     let success = success_object(&row.table, &row.window);
-    let listed = objects
-        .list(bucket, &objects_of(row))
-        .await
-        .map_err(|error| Failure::from(&error))?;
-    // Both are in the order of their keys.
-    let mut made = made.iter().peekable();
-    for object in listed.iter().filter(|object| object.key != success) {
-        let expected = made.next_if(|(key, _)| **key <= object.key);
-        let fault = match expected {
-            Some((key, bytes)) if *key == object.key && *bytes == object.bytes => continue,
-            Some((key, bytes)) if *key == object.key => format!(
-                "s3://{bucket}/{key} has {} bytes: expected {bytes}, as they were written",
-                object.bytes
-            ),
-            Some((key, bytes)) => lacking(bucket, key, *bytes),
-            None => format!(
-                "s3://{bucket}/{} is of no file of this export: expected only what the export's files were made into; move it away and start the machine again",
-                object.key
-            ),
-        };
-        return Ok(Some(fault));
+    let folder = Folder {
+        bucket: &row.bucket,
+        prefix: &objects_of(row),
+        part: "file of this export",
+    };
+    let made = made.iter().map(|(key, bytes)| (key.as_str(), Some(*bytes)));
+    match compare_folder(objects, folder, made, |key| key != success).await {
+        Ok(_) => Ok(None),
+        Err(FolderError::Store(error)) => Err(Failure::from(&error)),
+        Err(fault) => Ok(Some(fault.to_string())),
     }
-    Ok(made.next().map(|(key, bytes)| lacking(bucket, key, *bytes)))
-}
-
-fn lacking(bucket: &str, key: &str, bytes: u64) -> String {
-    format!("s3://{bucket}/{key} is not there: expected {bytes} bytes, as they were written")
 }
 
 async fn say_that_it_is_whole<O: ObjectStore>(
@@ -372,9 +357,5 @@ async fn end<L: Ledger, C: Clock>(
     })
     .await
     .map_err(|error| Failure::from(&error))?
-    .ok_or_else(|| {
-        invalid(format!(
-            "the row of {job} has been deleted: expected it to stay"
-        ))
-    })
+    .ok_or_else(|| deleted(job))
 }

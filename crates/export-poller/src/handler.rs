@@ -4,7 +4,7 @@ use export_jobs::{EXPORT_PART, JobRow, read};
 use lambda_support::{Failure, FailureKind};
 use serde::Serialize;
 use serde_json::Value;
-use storage::{Clock, ItemStore, Ledger, ObjectStore, TableExports, TableStore};
+use storage::{Clock, ItemStore, Ledger, ObjectStore, TableExports, TableStore, Workflows};
 use tracing::info;
 
 use crate::begin::{self, BeginAnswer};
@@ -17,7 +17,7 @@ use crate::request::Request;
 use crate::schema::{self, SchemaAnswer};
 
 /// What the handler borrows from `main`, or from a test.
-pub struct Dependencies<O, T, E, L, C> {
+pub struct Dependencies<O, T, E, L, W, C> {
     /// The lake.
     pub objects: O,
     /// The table.
@@ -26,6 +26,8 @@ pub struct Dependencies<O, T, E, L, C> {
     pub exports: E,
     /// The ledger.
     pub ledger: L,
+    /// The state machine's executions.
+    pub workflows: W,
     /// Wall-clock time.
     pub clock: C,
     /// The environment's settings.
@@ -57,15 +59,16 @@ pub enum Answer {
 ///
 /// # Errors
 /// `Invalid` for an event, a configuration, a table or an export that cannot be used. A service's failure as it is.
-pub async fn handle<O, T, E, L, C>(
+pub async fn handle<O, T, E, L, W, C>(
     event: &Value,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<Answer, Failure>
 where
     O: ObjectStore,
     T: TableStore + ItemStore,
     E: TableExports,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     let request =
@@ -73,7 +76,9 @@ where
     let answer = match &request {
         Request::Begin(request) => Answer::Begin(begin::begin(request, dependencies).await?),
         Request::Poll { job } => Answer::Poll(poll::poll(job, dependencies).await?),
-        Request::Plan { job } => Answer::Plan(plan::plan(job, dependencies).await?),
+        Request::Plan { job, execution } => {
+            Answer::Plan(plan::plan(job, execution.as_ref(), dependencies).await?)
+        }
         Request::MergeSchema { job } => {
             Answer::Schema(schema::merge_schema(job, dependencies).await?)
         }
@@ -95,7 +100,7 @@ fn log(answer: &Answer) {
             info!(job = begun.job, state = ?begun.state, message = begun.message, "begin");
         }
         Answer::Poll(polled) => info!(status = ?polled.status, message = polled.message, "poll"),
-        Answer::Plan(plan) => info!(files = plan.files, items = plan.items, "plan"),
+        Answer::Plan(plan) => info!(answer = ?plan, "plan"),
         Answer::Schema(schema) => info!(conflicts = schema.conflicts, "schema merged"),
         Answer::Finish(end) => info!(
             status = ?end.status,
@@ -119,11 +124,22 @@ pub(crate) async fn job_row<L: Ledger>(
         .await
         .map_err(|error| Failure::from(&error))?;
     let row = stored.map(|stored| stored.row);
-    row.filter(|row| row.table == table).ok_or_else(|| {
-        invalid(format!(
-            "the ledger has no export {job:?} of the table {table}: expected the job that the action begin answered"
-        ))
-    })
+    row.filter(|row| row.table == table)
+        .ok_or_else(|| unknown(job, table))
+}
+
+/// The failure of a step whose job nobody began.
+pub(crate) fn unknown(job: &str, table: &str) -> Failure {
+    invalid(format!(
+        "the ledger has no export {job:?} of the table {table}: expected the job that the action begin answered"
+    ))
+}
+
+/// The failure of a step whose row went while it was at work.
+pub(crate) fn deleted(job: &str) -> Failure {
+    invalid(format!(
+        "the row of {job} has been deleted: expected it to stay"
+    ))
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Failure {

@@ -5,12 +5,15 @@ mod chain;
 mod config;
 mod finish;
 mod handler;
+mod hold;
 mod plan;
 mod poll;
+mod record;
 mod request;
 mod schema;
 mod settings;
 
 pub use config::{Config, VARIABLES};
 pub use handler::{Answer, Dependencies, handle};
+pub use hold::{ExecutionArn, ExecutionArnError};
 pub use request::{BeginRequest, ExportType, Request, RequestError};

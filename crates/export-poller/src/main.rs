@@ -17,6 +17,7 @@ async fn main() -> Result<(), Error> {
         tables: clients.tables(),
         exports: clients.exports(),
         ledger: clients.ledger(&config.ledger_table),
+        workflows: clients.workflows(),
         clock: SystemClock,
         config,
     };

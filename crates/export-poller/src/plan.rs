@@ -2,66 +2,91 @@
 
 use export_jobs::names::file_part;
 use export_jobs::{
-    EXPORT_PART, JobRow, Manifest, ManifestError, PartRow, SchemaMode, Span, Status, change, create,
+    DataFiles, EXPORT_PART, JobRow, Manifest, ManifestError, PartRow, SchemaMode, Span, Status,
+    change, create,
 };
 use futures_util::future::try_join_all;
 use lambda_support::{Failure, FailureKind};
 use records::export::{DataFile, ExportKind};
 use serde::Serialize;
-use storage::{Clock, Ledger, ObjectStore, StorageError};
+use storage::{Clock, Ledger, ObjectStore, StorageError, Workflows};
 
-use crate::handler::{Dependencies, invalid, job_row};
+use crate::handler::{Dependencies, deleted, invalid, job_row};
+use crate::hold::{self, ExecutionArn, Hold};
 
 /// Rows of the ledger that are written at the same time.
 const LEDGER_CONCURRENCY: usize = 32;
 
-/// What there is to transform.
+/// What there is to transform, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PlanAnswer {
-    /// The bucket of the list of files.
-    pub bucket: String,
-    /// The key of `manifest-files.json`.
-    pub key: String,
-    /// Data files.
-    pub files: u64,
-    /// Items in them.
-    pub items: u64,
-    /// Whether a schema has to be inferred first.
-    pub infer: bool,
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum PlanAnswer {
+    /// These files, by whoever asked.
+    Planned {
+        /// The bucket of the list of files.
+        bucket: String,
+        /// The key of `manifest-files.json`.
+        key: String,
+        /// Data files.
+        files: u64,
+        /// Items in them.
+        items: u64,
+        /// Whether a schema has to be inferred first.
+        infer: bool,
+    },
+    /// Another execution works on them, and nothing has been planned.
+    Elsewhere {
+        /// Its ARN.
+        execution: String,
+        /// One sentence for whoever reads the execution.
+        message: String,
+    },
+    /// All of them have been transformed, and the window is whole.
+    Completed,
 }
 
-/// Verifies and records. Parts that are there stay as they are.
-pub async fn plan<O, T, E, L, C>(
+/// The files of an export that is complete: what planning them and merging their schema begin with.
+pub struct Exported<'a> {
+    /// The job's row.
+    pub row: JobRow,
+    /// The manifests, verified.
+    pub manifest: Manifest,
+    /// The files, in the manifest's order.
+    pub files: DataFiles<'a>,
+}
+
+/// Takes the files for whoever asks, verifies and records them. Parts that are there stay as they are.
+pub async fn plan<O, T, E, L, W, C>(
     job: &str,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    execution: Option<&ExecutionArn>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<PlanAnswer, Failure>
 where
     O: ObjectStore,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
-    let Dependencies {
-        objects,
-        ledger,
-        clock,
-        ..
-    } = dependencies;
-    let row = job_row(ledger, &dependencies.config.table, job).await?;
-    let manifest = match verified(objects, &row, job).await {
-        Ok(manifest) => manifest,
-        Err(failure) => {
-            if failure.kind == FailureKind::Invalid {
-                record_failure(ledger, clock, job, &row, &failure.message)
-                    .await
-                    .map_err(|error| Failure::from(&error))?;
+    let Dependencies { ledger, clock, .. } = dependencies;
+    if let Some(execution) = execution {
+        match hold::take(job, execution, dependencies).await? {
+            Hold::Taken => {}
+            Hold::Completed => return Ok(PlanAnswer::Completed),
+            Hold::Elsewhere(holder) => {
+                let message =
+                    format!("the execution {holder} works on the files of {job}, and goes on");
+                return Ok(PlanAnswer::Elsewhere {
+                    execution: holder,
+                    message,
+                });
             }
-            return Err(failure);
         }
-    };
-    let mut files = manifest
-        .files(objects)
-        .await
-        .map_err(|error| manifest_failure(&error))?;
+    }
+    let Exported {
+        row,
+        manifest,
+        mut files,
+    } = exported(job, dependencies).await?;
     loop {
         let some = files
             .batch(LEDGER_CONCURRENCY)
@@ -89,17 +114,53 @@ where
     })
     .await
     .map_err(|error| Failure::from(&error))?
-    .ok_or_else(|| {
-        invalid(format!(
-            "the row of {job} has been deleted: expected it to stay"
-        ))
-    })?;
-    Ok(PlanAnswer {
+    .ok_or_else(|| deleted(job))?;
+    Ok(PlanAnswer::Planned {
         bucket: row.bucket,
         key: summary.files_key.clone(),
         files: manifest.file_count,
         items: summary.item_count,
         infer: row.settings.schema == Some(SchemaMode::Inferred) && row.schema_key.is_none(),
+    })
+}
+
+/// Verifies the manifests of a job's export, and records it if they can never be used.
+pub async fn exported<'a, O, T, E, L, W, C>(
+    job: &str,
+    dependencies: &'a Dependencies<O, T, E, L, W, C>,
+) -> Result<Exported<'a>, Failure>
+where
+    O: ObjectStore,
+    L: Ledger,
+    C: Clock,
+{
+    let Dependencies {
+        objects,
+        ledger,
+        clock,
+        ..
+    } = dependencies;
+    let row = job_row(ledger, &dependencies.config.table, job).await?;
+    let manifest = match verified(objects, &row, job).await {
+        Ok(manifest) => manifest,
+        Err(failure) => {
+            // An export that is not complete yet may come to be.
+            if failure.kind == FailureKind::Invalid && row.manifest_key.is_some() {
+                record_failure(ledger, clock, job, &row, &failure.message)
+                    .await
+                    .map_err(|error| Failure::from(&error))?;
+            }
+            return Err(failure);
+        }
+    };
+    let files = manifest
+        .files(objects)
+        .await
+        .map_err(|error| manifest_failure(&error))?;
+    Ok(Exported {
+        row,
+        manifest,
+        files,
     })
 }
 

@@ -29,9 +29,9 @@ pub enum PollStatus {
 }
 
 /// Asks DynamoDB, and records how the export ended.
-pub async fn poll<O, T, E, L, C>(
+pub async fn poll<O, T, E, L, W, C>(
     job: &str,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<PollAnswer, Failure>
 where
     E: TableExports,

@@ -4,6 +4,8 @@ use export_jobs::{Format, SchemaMode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::hold::ExecutionArn;
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
@@ -19,6 +21,9 @@ pub enum Request {
     Plan {
         /// The ledger's `job`.
         job: String,
+        /// Who asks: another execution leaves the window's files to this one as long as it runs. Nothing, as when somebody calls
+        /// the function by hand: nobody has the files after it.
+        execution: Option<ExecutionArn>,
     },
     /// Make one schema of what was inferred from the files.
     MergeSchema {

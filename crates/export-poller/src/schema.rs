@@ -11,8 +11,8 @@ use storage::{Clock, Ledger, ObjectStore};
 use tracing::warn;
 use transcode::Inference;
 
-use crate::handler::{Dependencies, invalid, job_row};
-use crate::plan::{manifest_failure, verified};
+use crate::handler::{Dependencies, invalid};
+use crate::plan::{Exported, exported, manifest_failure};
 use crate::settings::document_failure;
 
 /// Objects that are read at the same time.
@@ -30,9 +30,9 @@ pub struct SchemaAnswer {
 }
 
 /// Merges what was inferred and records the schema with the job. One that is recorded stays.
-pub async fn merge_schema<O, T, E, L, C>(
+pub async fn merge_schema<O, T, E, L, W, C>(
     job: &str,
-    dependencies: &Dependencies<O, T, E, L, C>,
+    dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<SchemaAnswer, Failure>
 where
     O: ObjectStore,
@@ -45,18 +45,13 @@ where
         clock,
         ..
     } = dependencies;
-    let row = job_row(ledger, &dependencies.config.table, job).await?;
+    let Exported { row, mut files, .. } = exported(job, dependencies).await?;
     if let Some(schema_key) = row.schema_key {
         return Ok(SchemaAnswer {
             conflicts: 0,
             schema_key,
         });
     }
-    let manifest = verified(objects, &row, job).await?;
-    let mut files = manifest
-        .files(objects)
-        .await
-        .map_err(|error| manifest_failure(&error))?;
     let mut merged = Inference::new(row.settings.discriminator.as_deref());
     loop {
         let some = files

@@ -5,9 +5,9 @@ use lambda_support::{Failure, FailureKind};
 use records::changes::Codec;
 use storage::ObjectStore;
 
-use crate::begin::Proposal;
 use crate::config::Config;
 use crate::handler::invalid;
+use crate::record::Proposal;
 use crate::request::BeginRequest;
 
 /// Settings for a new job, and its declared schema.

@@ -8,16 +8,14 @@ mod simulation;
 use bytes::Bytes;
 use export_jobs::Format;
 use export_transformer::{Dependencies, Outcome, handle};
-use futures_util::{StreamExt, stream};
 use lambda_support::peak_memory_bytes;
 use md5::{Digest, Md5};
 use records::base64_text;
 use serde_json::json;
 use simulation::{JOB, KEY, LONG, World, config, event, gzip, run_paused, settings, text_of};
-use storage::{
-    Clock, ListedObject, ObjectBody, ObjectId, ObjectMeta, ObjectStore, StorageError, TestClock,
-    Upload, UploadedPart,
-};
+use storage::memory::EndlessObjects;
+use storage::staged::STAGED_PART_BYTES;
+use storage::{Clock, TestClock};
 
 const MB: u64 = 1_000_000;
 /// Lines of a member, of 4 KB each.
@@ -42,82 +40,15 @@ fn member() -> Bytes {
     Bytes::from(gzip(&text_of(&lines)))
 }
 
-/// A data file that is one gzip member, again and again, and a lake that forgets what it is given.
-struct EndlessObjects {
-    member: Bytes,
-    times: usize,
-}
-
-impl ObjectStore for EndlessObjects {
-    async fn open(&self, _: &ObjectId, from: u64) -> Result<ObjectBody, StorageError> {
-        assert_eq!(from, 0, "nothing breaks here");
-        let pieces: Vec<Bytes> = (0..self.member.len())
-            .step_by(64 * 1024)
-            .map(|at| self.member.slice(at..self.member.len().min(at + 64 * 1024)))
-            .collect();
-        let all = (0..self.times).flat_map(move |_| pieces.clone()).map(Ok);
-        Ok(ObjectBody {
-            meta: ObjectMeta {
-                size: (self.member.len() * self.times) as u64,
-                etag: "e".to_owned(),
-                metadata: Default::default(),
-            },
-            content: stream::iter(all).boxed_local(),
-        })
-    }
-
-    async fn put(&self, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn put_new(&self, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn put_replacing(&self, _: &str, _: &str, _: &str, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload, StorageError> {
-        Ok(Upload {
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            id: "u".to_owned(),
-        })
-    }
-
-    async fn upload_part(
-        &self,
-        _: &Upload,
-        number: u16,
-        body: Bytes,
-    ) -> Result<UploadedPart, StorageError> {
-        assert!(
-            body.len() <= 8 * 1024 * 1024,
-            "a part of {} bytes",
-            body.len()
-        );
-        Ok(UploadedPart {
-            number,
-            etag: "e".to_owned(),
-        })
-    }
-
-    async fn complete_upload(&self, _: &Upload, _: Vec<UploadedPart>) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn abort_upload(&self, _: &Upload) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn list(&self, _: &str, _: &str) -> Result<Vec<ListedObject>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    async fn delete(&self, _: &str, _: &str) -> Result<(), StorageError> {
-        Ok(())
-    }
+/// A data file that is one gzip member, again and again.
+fn chunks(member: Bytes, times: usize) -> impl Iterator<Item = Bytes> {
+    const CHUNK: usize = 64 * 1024;
+    let chunks = move |_| {
+        let member = member.clone();
+        let starts = (0..member.len()).step_by(CHUNK);
+        starts.map(move |at| member.slice(at..member.len().min(at + CHUNK)))
+    };
+    (0..times).flat_map(chunks)
 }
 
 fn peak_after(member: &Bytes, times: usize) -> u64 {
@@ -137,10 +68,7 @@ fn peak_after(member: &Bytes, times: usize) -> u64 {
         );
         let clock = TestClock::default();
         let dependencies = Dependencies {
-            objects: EndlessObjects {
-                member: member.clone(),
-                times,
-            },
+            objects: EndlessObjects::new(STAGED_PART_BYTES, || chunks(member.clone(), times)),
             ledger: world.ledger.clone(),
             clock,
             config: config(),

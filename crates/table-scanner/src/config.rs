@@ -1,6 +1,6 @@
 //! The function's configuration.
 
-use export_jobs::Format;
+use export_jobs::{Format, OutputVariables};
 use lambda_support::{Environment, EnvironmentError};
 use records::changes::Codec;
 
@@ -48,6 +48,11 @@ impl Config {
     /// # Errors
     /// The variable that is missing or cannot be used, by its name.
     pub fn read(environment: &Environment) -> Result<Self, EnvironmentError> {
+        let OutputVariables {
+            format,
+            codec,
+            split_bytes,
+        } = OutputVariables::read(environment, 64)?;
         Ok(Self {
             table: environment.required("TABLE_NAME", "the name of the table to scan")?,
             ledger_table: environment.required("LEDGER_TABLE", "the name of the ledger's table")?,
@@ -63,15 +68,9 @@ impl Config {
                 0,
                 "a whole number of read units a second, or 0 for no limit",
             )?,
-            format: environment.parsed(
-                "OUTPUT_FORMAT",
-                Format::JsonLines,
-                "json-lines, changes or parquet",
-            )?,
-            codec: environment.parsed("OUTPUT_CODEC", Codec::Gzip, "gzip or zstd")?,
-            split_bytes: 1024
-                * 1024
-                * environment.in_range("SPLIT_MB", 64, 1..=65_536, "1 to 65536 megabytes")?,
+            format,
+            codec,
+            split_bytes,
             endpoint_url: environment.optional("AWS_ENDPOINT_URL"),
         })
     }

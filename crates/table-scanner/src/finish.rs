@@ -1,10 +1,16 @@
-//! The end of a scan: it is whole, or segments are missing.
+//! The end of a scan: it is whole, or segments are missing, or something else lies where they are.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use export_jobs::names::{segment_part, success_object};
-use export_jobs::{Format, PartRow, SCAN_PART, ScanRow, Status, change, read};
+use export_jobs::names::{
+    change_object, segment_part, success_object, table_object, window_folder,
+};
+use export_jobs::{
+    Folder, FolderError, Format, PartRow, SCAN_PART, ScanRow, Status, change, compare_folder, read,
+};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use records::changes::{Completion, SnapshotSource, completion_object};
+use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
 use serde_json::json;
 use storage::{Clock, Ledger, ObjectStore, StorageError};
 use tracing::info;
@@ -27,6 +33,8 @@ struct Sum {
     rows_filtered: u64,
     objects: u64,
     bytes: u64,
+    /// The objects by their keys, with their bytes as far as the segments' rows still have them.
+    made: BTreeMap<String, Option<u64>>,
     read_until: u64,
     /// Those that are not COMPLETED, with what their rows say.
     missing: Vec<(u32, String)>,
@@ -45,10 +53,14 @@ where
     let ledger = &dependencies.ledger;
     let stored = read::<ScanRow, _>(ledger, job, SCAN_PART).await?;
     let scan = stored.ok_or_else(|| ScanError::NoJob(job.to_owned()))?.row;
-    let sum = sum_up(ledger, job, scan.segments).await?;
-    let error = (!sum.missing.is_empty()).then(|| describe_missing(&sum.missing, scan.segments));
+    let sum = sum_up(ledger, job, &scan).await?;
+    let mut error =
+        (!sum.missing.is_empty()).then(|| describe_missing(&sum.missing, scan.segments));
     // A scan that has ended for good stays so, and what says so is in the lake.
     if scan.processing_status != Status::Completed {
+        if error.is_none() {
+            error = foreign(&dependencies.objects, &scan, &sum).await?;
+        }
         if error.is_none() {
             put_success(&dependencies.objects, &scan, &sum).await?;
         }
@@ -87,8 +99,8 @@ where
     Ok(finished)
 }
 
-async fn sum_up<L: Ledger>(ledger: &L, job: &str, segments: u32) -> Result<Sum, StorageError> {
-    let rows: Vec<Option<PartRow>> = stream::iter(0..segments)
+async fn sum_up<L: Ledger>(ledger: &L, job: &str, scan: &ScanRow) -> Result<Sum, StorageError> {
+    let rows: Vec<Option<PartRow>> = stream::iter(0..scan.segments)
         .map(async |segment| {
             let stored = read::<PartRow, _>(ledger, job, &segment_part(segment)).await?;
             Ok::<_, StorageError>(stored.map(|stored| stored.row))
@@ -112,8 +124,83 @@ async fn sum_up<L: Ledger>(ledger: &L, job: &str, segments: u32) -> Result<Sum, 
         sum.objects += progress.objects;
         sum.bytes += progress.bytes;
         sum.read_until = sum.read_until.max(progress.read_until);
+        for (entity, mark) in &progress.entities {
+            let keys = (0..mark.split).map(|split| object_of(scan, segment, entity, split));
+            sum.made.extend(keys.map(|key| (key, None)));
+        }
+        let listed = row.objects.into_iter();
+        sum.made
+            .extend(listed.map(|object| (object.key, Some(object.bytes))));
     }
     Ok(sum)
+}
+
+/// The key of a segment's object.
+fn object_of(scan: &ScanRow, segment: u32, entity: &str, split: u32) -> String {
+    let part = segment_part(segment);
+    match scan.settings.format {
+        Format::Changes => change_object(
+            &scan.table,
+            SnapshotSource::Scan,
+            scan.snapshot_time,
+            &scan.scan,
+            &part,
+            split,
+            &scan.settings,
+        ),
+        Format::JsonLines | Format::Parquet => table_object(
+            &scan.table,
+            &window_of(scan),
+            entity,
+            &part,
+            split,
+            &scan.settings,
+        ),
+    }
+}
+
+/// What a scan is called where exports have their windows.
+fn window_of(scan: &ScanRow) -> String {
+    format!("scan-{}", scan.scan)
+}
+
+/// Objects that no segment made, or that are not there, or of another size: a reader of the folder would see other rows.
+async fn foreign<O: ObjectStore>(
+    objects: &O,
+    scan: &ScanRow,
+    sum: &Sum,
+) -> Result<Option<String>, StorageError> {
+    const SEGMENT: &str = "-segment-";
+    let success = success_object(&scan.table, &window_of(scan));
+    let prefix = match scan.settings.format {
+        Format::JsonLines | Format::Parquet => window_folder(&scan.table, &window_of(scan)),
+        Format::Changes => format!(
+            "{}{}{SEGMENT}",
+            hour_folder(&scan.table, SnapshotSource::Scan.name(), scan.snapshot_time),
+            scan.scan
+        ),
+    };
+    let folder = Folder {
+        bucket: &scan.bucket,
+        prefix: &prefix,
+        part: "segment of this scan",
+    };
+    let made = sum.made.iter().map(|(key, bytes)| (key.as_str(), *bytes));
+    let counts = |key: &str| match scan.settings.format {
+        Format::JsonLines | Format::Parquet => key != success,
+        // The scan `x-segment-y` has its objects beside those of the scan `x`.
+        Format::Changes => !key[prefix.len()..].contains(SEGMENT),
+    };
+    match compare_folder(objects, folder, made, counts).await {
+        Ok(bytes) if bytes == sum.bytes => Ok(None),
+        // The rows do not have the sizes of all objects any more, but their sum.
+        Ok(bytes) => Ok(Some(format!(
+            "the objects s3://{}/{prefix}* have {bytes} bytes together: expected {}, as they were written",
+            scan.bucket, sum.bytes
+        ))),
+        Err(FolderError::Store(error)) => Err(error),
+        Err(fault) => Ok(Some(fault.to_string())),
+    }
 }
 
 fn describe_missing(missing: &[(u32, String)], segments: u32) -> String {
@@ -168,7 +255,7 @@ async fn put_success<O: ObjectStore>(
                 "snapshot_end": sum.read_until,
                 "message": NO_SNAPSHOT,
             });
-            let key = success_object(&scan.table, &format!("scan-{}", scan.scan));
+            let key = success_object(&scan.table, &window_of(scan));
             (key, format!("{success}\n").into_bytes())
         }
     };

@@ -19,6 +19,8 @@ pub(crate) struct Names {
     last: usize,
     /// The known name that is expected.
     next: usize,
+    /// Whether the name that was met last is a known one.
+    is_known: bool,
     /// Names that are not known, of all objects that are open, innermost last.
     seen: Vec<Seen>,
     /// Whether names may be there twice.
@@ -63,7 +65,7 @@ struct Seen {
 const LONGEST: usize = 24;
 
 /// Names that can be known.
-const KNOWN: usize = 64;
+pub(crate) const KNOWN: usize = 64;
 
 /// Members of an object from which on names are compared once at its end, by sorting, and no more one by one.
 const MANY: usize = 64;
@@ -112,9 +114,16 @@ impl Names {
             return None;
         }
         members.known |= bit;
+        self.is_known = true;
         self.last = self.next;
         self.next = name.next;
         Some(name.length)
+    }
+
+    /// The number of the name that was met last, below [`KNOWN`]; nothing if it is not known. A number is of one name for good.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.is_known.then_some(self.last)
     }
 
     /// Notes the name between two places of the line. Fails if it was there before, at once or where the object ends.
@@ -127,6 +136,7 @@ impl Names {
         escaped: bool,
         bytes: &[u8],
     ) -> Result<(), LineFault> {
+        self.is_known = false;
         if self.allows_twice {
             // The object is no longer empty, and that is all.
             members.known = 1;
@@ -149,6 +159,7 @@ impl Names {
             if let Some(last) = self.known.get_mut(self.last) {
                 last.next = known;
             }
+            self.is_known = true;
             self.last = known;
             self.next = self.known[known].next;
             return Ok(());

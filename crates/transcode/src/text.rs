@@ -276,8 +276,8 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, LineFault> {
     }
 }
 
-/// The number of `\uXXXX`.
-fn unit(bytes: &[u8], at: usize) -> Option<u32> {
+/// The number of the `\uXXXX` that begins at `at`, if there is one.
+pub(crate) fn unit(bytes: &[u8], at: usize) -> Option<u32> {
     let [b'\\', b'u', digits @ ..] = bytes.get(at..at + 6)? else {
         return None;
     };

@@ -5,9 +5,9 @@
 #[path = "suite/merge_command/raw.rs"]
 mod raw;
 
-use std::fs;
 use std::path::Path;
 
+use lambda_support::peak_memory_bytes;
 use transload::merge::{AcceptRounded, HeaderRow, Job, Sink, merge};
 
 const MB: u64 = 1_000_000;
@@ -34,21 +34,6 @@ fn write(path: &Path, rows: u64) {
     });
 }
 
-/// Peak resident memory of this process in bytes.
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn a_longer_sheet_takes_no_more_memory() {
@@ -71,7 +56,7 @@ fn a_longer_sheet_takes_no_more_memory() {
         let output = folder.path().join("out.csv");
         let merged = merge(&job, Sink::file(&output).unwrap(), |_| ()).unwrap();
         assert_eq!((merged.rows, merged.duplicates), (rows, 0));
-        peak()
+        peak_memory_bytes()
     };
     let short = peak_with(1_000);
     let long = peak_with(150_000);

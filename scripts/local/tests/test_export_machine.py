@@ -15,6 +15,7 @@ JOB = "export/offers/full-20260103T040000Z"
 WINDOW = "full-20260103T040000Z"
 FULL = {"type": "full", "window": "2026-01-03T04:00:00Z"}
 RUNNING = {"state": "running", "job": JOB, "window": WINDOW, "message": "it has begun"}
+ELSEWHERE = {"state": "elsewhere", "execution": "arn:aws:states:us-east-1:000000000000:execution:transload-export:first", "message": "it goes on"}
 COMPLETED = {"status": "COMPLETED", "items": 6, "files": 3, "failed_files": [], "more": False, "message": ""}
 
 
@@ -36,7 +37,7 @@ class Export(Scripted):
     """The machine, and functions to which everything succeeds unless the script says otherwise."""
 
     def __init__(self, changes: dict[str, str] | None = None, script: dict[str, list[dict]] | None = None, **substitutions: object) -> None:
-        plan = {"bucket": bucket(), "key": "exports/manifest-files.json", "files": 3, "items": 6, "infer": False}
+        plan = {"state": "planned", "bucket": bucket(), "key": "exports/manifest-files.json", "files": 3, "items": 6, "infer": False}
         good = {
             "begin": [RUNNING],
             "poll": [{"status": "IN_PROGRESS", "message": ""}, {"status": "COMPLETED", "message": ""}],
@@ -70,6 +71,7 @@ class ExportMachine(unittest.TestCase):
         self.assertEqual(["begin", "poll", "plan", "transform", "finish"], export.course())
         self.assertEqual([FULL], export.events("begin"))
         self.assertEqual([{"job": JOB}] * 2, export.events("poll"))
+        self.assertEqual([{"job": JOB, "execution": execution["executionArn"]}], export.events("plan"))
         first, second = (call["time"] for call in export.calls() if call["event"]["action"] == "poll")
         self.assertGreater(second - first, 30 * WAIT_SCALE)
         expected_events = [{"job": JOB, "file": file(stem)} for stem in "abc"]
@@ -170,7 +172,7 @@ class ExportMachine(unittest.TestCase):
         self.assertEqual("finish", export.course()[-1])
 
     def test_a_list_that_cannot_be_read_is_said(self) -> None:
-        plan = {"bucket": bucket(), "key": "nowhere", "files": 3, "items": 6, "infer": False}
+        plan = Export().plan | {"key": "nowhere"}
         export = Export(script={"plan": [plan], "finish": [COMPLETED | {"status": "FAILED"}]})
         cause = self.failed(export.run(FULL), "Export.Incomplete")
         self.assertIn("(States.ItemReaderFailed", cause["message"])
@@ -183,6 +185,28 @@ class ExportMachine(unittest.TestCase):
         self.succeeded(execution)
         self.assertEqual([], map_runs(execution))
         self.assertEqual(["begin", "poll", "plan", "finish"], export.course())
+
+    def test_files_that_another_execution_works_on_are_left_to_it(self) -> None:
+        for event in (FULL, {"type": "incremental"}):
+            with self.subTest(event):
+                export = Export(script={"plan": [ELSEWHERE]})
+                execution = export.run(event)
+                self.assertEqual({"job": JOB, "window": WINDOW, "windows": 0} | ELSEWHERE, self.succeeded(execution))
+                self.assertEqual(["begin", "poll", "plan"], export.course())
+                self.assertEqual([], map_runs(execution))
+
+    def test_a_later_window_that_is_left_to_another_execution_is_not_told_with_what_an_earlier_one_held(self) -> None:
+        begins = [RUNNING | {"job": f"job-{number}", "window": f"window-{number}"} for number in range(2)]
+        export = Export(script={"begin": begins, "plan": [Export().plan, ELSEWHERE], "finish": [COMPLETED | {"more": True}]})
+        report = self.succeeded(export.run({"type": "incremental"}))
+        self.assertEqual({"job": "job-1", "window": "window-1", "windows": 1} | ELSEWHERE, report)
+
+    def test_a_window_that_another_execution_completed_meanwhile_is_told(self) -> None:
+        export = Export(script={"plan": [{"state": "completed"}]})
+        execution = export.run(FULL)
+        self.assertEqual({"state": "completed", "job": JOB, "window": WINDOW, "windows": 1} | COMPLETED, self.succeeded(execution))
+        self.assertEqual(["begin", "poll", "plan", "finish"], export.course())
+        self.assertEqual([], map_runs(execution))
 
     def test_types_are_learnt_from_every_file_before_any_is_written(self) -> None:
         plan = Export().plan | {"infer": True}
@@ -232,7 +256,7 @@ class ExportMachine(unittest.TestCase):
         self.assertEqual(1, self.succeeded(export.run(FULL))["windows"])
 
     def test_a_function_that_answers_nonsense_or_fails_for_good_is_said(self) -> None:
-        for action, answer in (("poll", {}), ("plan", {"error": "Internal"}), ("finish", {}), ("finish", {"error": "Transient"})):
+        for action, answer in (("poll", {}), ("plan", {}), ("plan", {"error": "Internal"}), ("finish", {}), ("finish", {"error": "Transient"})):
             with self.subTest(action=action, answer=answer):
                 export = Export({'"MaxAttempts": 8': '"MaxAttempts": 2'}, {action: [answer]})
                 cause = self.failed(export.run(FULL), "Export.Interrupted")

@@ -88,6 +88,7 @@ fn row(export: &Export, format: Format, window: String, schema_key: String) -> J
         export_arn: Some(format!(
             "arn:aws:dynamodb:us-east-1:111122223333:table/{TABLE}/export/01790000000000-aaaaaaaa"
         )),
+        execution: None,
         manifest_key: Some(MANIFEST_KEY.replace("files", "summary")),
         files_key: Some(MANIFEST_KEY.to_owned()),
         file_count: export.files.len() as u64,

@@ -26,7 +26,7 @@ pub enum OutputError {
     Settings(String),
     /// More objects than the part's row can list.
     #[error(
-        "the lines make more objects than one row of the ledger can list: expected at most {MAX_DATA_SETS} values of the discriminator, or larger splits"
+        "the lines make more objects than one row of the ledger can list: expected at most {MAX_DATA_SETS} values of the discriminator, shorter ones, or larger splits"
     )]
     TooManyObjects,
     /// A data set whose name is too long for S3.

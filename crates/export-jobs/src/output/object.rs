@@ -19,8 +19,6 @@ const BLOCK_BYTES: usize = 256 * 1024;
 const GATHERED_BYTES: u64 = 16 * 1024 * 1024;
 /// The least that a row group gathers.
 const MIN_GROUP_BYTES: u64 = 1024 * 1024;
-/// What a Parquet file begins with, before its first row group.
-const PARQUET_MAGIC_BYTES: usize = 4;
 
 /// What all data sets share.
 pub(super) struct Tools {
@@ -86,11 +84,7 @@ enum Body {
         /// Bytes of the lines that were compressed.
         compressed: u64,
     },
-    Columns {
-        encoder: Box<ParquetEncoder>,
-        /// Bytes of the lines in the row group that is being gathered.
-        gathered: usize,
-    },
+    Columns(Box<ParquetEncoder>),
 }
 
 impl<'a, O: ObjectStore> Object<'a, O> {
@@ -111,15 +105,12 @@ impl<'a, O: ObjectStore> Object<'a, O> {
                     "Parquet without a schema: expected one".to_owned(),
                 ));
             }
-            (Format::Parquet, Some(schema)) => Body::Columns {
-                encoder: Box::new(ParquetEncoder::new(
-                    plan.form,
-                    schema.entity(Some(entity)).1,
-                    tools.shaping.clone(),
-                    tools.limits,
-                )),
-                gathered: 0,
-            },
+            (Format::Parquet, Some(schema)) => Body::Columns(Box::new(ParquetEncoder::new(
+                plan.form,
+                schema.entity(Some(entity)).1,
+                tools.shaping.clone(),
+                tools.limits,
+            ))),
         };
         Ok(Self {
             writer: StagedWriter::new(objects, &plan.bucket, key),
@@ -146,10 +137,7 @@ impl<'a, O: ObjectStore> Object<'a, O> {
                 }
                 tools.encoder.add(number, line, block).map_err(fault)?
             }
-            Body::Columns { encoder, gathered } => {
-                *gathered += line.len();
-                encoder.add(line).map_err(fault)?
-            }
+            Body::Columns(encoder) => encoder.add(line).map_err(fault)?,
         };
         match added {
             Added::Written => self.rows.written += 1,
@@ -171,7 +159,7 @@ impl<'a, O: ObjectStore> Object<'a, O> {
     pub(super) fn is_full(&self, split_bytes: u64) -> bool {
         let bytes = match &self.body {
             Body::Lines { block, compressed } => compressed + block.len() as u64,
-            Body::Columns { encoder, .. } => encoder.bytes_so_far(),
+            Body::Columns(encoder) => encoder.bytes_so_far(),
         };
         self.rows.written > 0 && bytes >= split_bytes
     }
@@ -181,7 +169,7 @@ impl<'a, O: ObjectStore> Object<'a, O> {
         let unsent = self.writer.bytes() % STAGED_PART_BYTES as u64;
         let unready = match &self.body {
             Body::Lines { block, .. } => block.len(),
-            Body::Columns { gathered, .. } => *gathered,
+            Body::Columns(encoder) => encoder.held_bytes(),
         };
         unready + usize::try_from(unsent).unwrap_or(usize::MAX)
     }
@@ -196,7 +184,7 @@ impl<'a, O: ObjectStore> Object<'a, O> {
                 let block = mem::take(block);
                 write_block(&mut self.writer, block, tools).await
             }
-            Body::Columns { encoder, .. } => {
+            Body::Columns(encoder) => {
                 tools.ready.clear();
                 encoder.finish(&mut tools.ready);
                 self.writer
@@ -228,12 +216,9 @@ impl<'a, O: ObjectStore> Object<'a, O> {
                     write_block(&mut self.writer, mem::take(block), tools).await?;
                 }
             }
-            Body::Columns { encoder, gathered } => {
+            Body::Columns(encoder) => {
                 tools.ready.clear();
                 encoder.take(&mut tools.ready);
-                if tools.ready.len() > PARQUET_MAGIC_BYTES {
-                    *gathered = 0;
-                }
                 self.writer.write(&tools.ready).await?;
             }
         }

@@ -15,8 +15,10 @@ use crate::settings::Format;
 /// Bytes that all data sets together hold back, of lines that are not compressed yet and of parts that are not full. A single
 /// one never gets there.
 pub const HELD_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of JSON that the objects of a part may take in its row: DynamoDB's limit of an item is 400 KB.
+/// Bytes of JSON that the objects and data sets of a part may take in its row: DynamoDB's limit of an item is 400 KB.
 const MAX_LISTED_BYTES: usize = 300 * 1024;
+/// What a data set takes there besides its name.
+const MARK_BYTES: usize = 96;
 /// Data sets that the lines of one part may belong to: each takes an object, and the row lists them.
 pub const MAX_DATA_SETS: usize = 500;
 
@@ -32,7 +34,7 @@ pub struct Outputs<'a, O> {
     staged: Vec<StagedObject>,
     /// How many of the staged objects were there when this began.
     resumed: usize,
-    /// What the staged objects take in the part's row.
+    /// What the staged objects and the data sets take in the part's row.
     listed_bytes: usize,
 }
 
@@ -238,6 +240,10 @@ impl<'a, O: ObjectStore> Outputs<'a, O> {
         }
         let set = self.sets.len();
         if set == MAX_DATA_SETS {
+            return Err(OutputError::TooManyObjects);
+        }
+        self.listed_bytes += name.len() + MARK_BYTES;
+        if self.listed_bytes > MAX_LISTED_BYTES {
             return Err(OutputError::TooManyObjects);
         }
         self.by_name.insert(name.to_owned(), set);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use records::changes::{Codec, SnapshotSource};
 use storage::memory::MemoryObjects;
-use transcode::LineForm;
+use transcode::{LineForm, Schema};
 
 use super::*;
 use crate::settings::{Format, Settings};
@@ -168,6 +168,80 @@ fn promise_4_many_data_sets_share_what_is_held_and_each_row_is_in_one_object() {
         assert_eq!(resumed.listed(), whole.listed());
         publish_all(&again, &resumed.objects).await.unwrap();
         assert!(again.snapshot(LAKE) == objects.snapshot(LAKE));
+    });
+}
+
+/// A plan of Parquet whose entity `wide` has so many columns `c0`, `c1`, …, beside fifteen others: its row groups are of 1 MiB.
+fn wide_plan(columns: usize) -> OutputPlan {
+    let column = |index| format!(r#"{{"name":"c{index}","type":"string"}}"#);
+    let columns: Vec<String> = (0..columns).map(column).collect();
+    let entity = |(name, columns): (String, &[String])| {
+        format!(r#""{name}":{{"columns":[{}]}}"#, columns.join(","))
+    };
+    let others = (0..15).map(|index| (format!("narrow-{index}"), &columns[..1]));
+    let entities: Vec<String> = others
+        .chain([("wide".to_owned(), &columns[..])])
+        .map(entity)
+        .collect();
+    let schema = format!(
+        r#"{{"version":1,"discriminator":"kind","entities":{{{}}}}}"#,
+        entities.join(",")
+    );
+    let mut plan = plan(Codec::Zstd, 1 << 30);
+    plan.settings.format = Format::Parquet;
+    plan.schema = Some(Schema::parse(&schema).unwrap());
+    plan
+}
+
+#[test]
+fn promise_4_a_wide_file_ends_before_its_row_groups_take_much_memory_to_describe() {
+    run(async {
+        let lines: Vec<String> = (0..500)
+            .map(|id| {
+                let text = &NOISE[id * 1_000..][..50_000];
+                let column = id % 2_000;
+                format!(r#"{{"Item":{{"kind":{{"S":"wide"}},"c{column}":{{"S":"{text}"}}}}}}"#)
+            })
+            .collect();
+        let objects = MemoryObjects::new().with_bucket(LAKE);
+        let whole = all(&objects, &wide_plan(2_000), &lines).await;
+        assert!(whole.objects.len() > 1, "{}", whole.objects.len());
+        assert_eq!(whole.rows().written, 500);
+        let narrow = all(&objects, &wide_plan(1), &lines).await;
+        assert_eq!(narrow.objects.len(), 1);
+    });
+}
+
+#[test]
+fn what_no_column_keeps_does_not_end_a_parquet_file() {
+    run(async {
+        let mut plan = wide_plan(1);
+        plan.settings.shaping = Some(r#"{"columns":{"text":{"drop":true}}}"#.to_owned());
+        let lines: Vec<String> = (0..400).map(|id| line(id, "wide", 100_000)).collect();
+        assert!(lines.len() * lines[0].len() > HELD_BYTES);
+        let objects = MemoryObjects::new().with_bucket(LAKE);
+        let whole = all(&objects, &plan, &lines).await;
+        assert_eq!(whole.objects.len(), 1);
+    });
+}
+
+#[test]
+fn long_names_of_data_sets_count_for_what_the_row_can_list() {
+    run(async {
+        // None of them has an object, but each has a place in the row.
+        let mut plan = plan(Codec::Zstd, 1 << 30);
+        plan.settings.shaping = Some(r#"{"keep":{"kind":["another"]}}"#.to_owned());
+        let objects = MemoryObjects::new().with_bucket(LAKE);
+        let mut outputs = Outputs::new(&objects, &plan).unwrap();
+        let refused = async {
+            for id in 0..MAX_DATA_SETS as u64 {
+                let line = line(id, &format!("{id:0800}"), 0);
+                outputs.add(id, line.as_bytes()).await?;
+            }
+            outputs.cut().await
+        };
+        let error = refused.await.unwrap_err();
+        assert!(matches!(error, OutputError::TooManyObjects), "{error}");
     });
 }
 

@@ -9,7 +9,7 @@ use storage::failing::{Crash, FaultPlan};
 use storage::{ExportStatus, TableExports};
 
 /// Executions that overlap, die and come back, hours and days apart; then one in calm for each window.
-async fn history(seed: u64) -> (usize, usize) {
+async fn history(seed: u64) -> (usize, usize, usize) {
     let mut world = World::new(seed);
     world.window_seconds = 6 * 3_600;
     let world = world;
@@ -21,11 +21,12 @@ async fn history(seed: u64) -> (usize, usize) {
             json!({"action": "begin", "type": "full", "window": window})
         }
     };
-    let mut executions: Vec<Step> = Vec::new();
-    let mut failed_exports = 0;
+    let mut executions: Vec<(String, Step)> = Vec::new();
+    let (mut failed_exports, mut elsewhere) = (0, 0);
     for _ in 0..world.draw(10..=60) {
         if executions.len() < 4 && world.chance(400) {
-            executions.push(Step::Begin(event(world.draw(0..=2))));
+            let begin = Step::Begin(event(world.draw(0..=2)));
+            executions.push((world.execution().await, begin));
         }
         if world.chance(300) {
             if world.chance(150) && !world.exports.inner().running().is_empty() {
@@ -55,15 +56,33 @@ async fn history(seed: u64) -> (usize, usize) {
         }
         let last = u64::try_from(executions.len() - 1).expect("few");
         let which = usize::try_from(world.draw(0..=last)).expect("few");
-        let step = executions.swap_remove(which);
-        // An execution that nobody goes on with is one that was stopped.
+        let (execution, step) = executions.swap_remove(which);
         if world.chance(50) {
+            world.workflows.inner().abort(&execution);
             continue;
         }
-        match world.step(step, &world.faults()).await {
-            Step::End(_) => {}
-            next => executions.push(next),
+        match world.step_of(&execution, step, &world.faults()).await {
+            Step::End(answer) => {
+                world.workflows.inner().succeed(&execution, "{}");
+                elsewhere += usize::from(answer["state"] == "elsewhere");
+            }
+            next => executions.push((execution, next)),
         }
+        // The files of a window have one execution that works on them.
+        let mut working: Vec<&String> = executions
+            .iter()
+            .filter_map(|(_, step)| match step {
+                Step::Transform(job) => Some(job),
+                _ => None,
+            })
+            .collect();
+        let all = working.len();
+        working.sort_unstable();
+        working.dedup();
+        assert_eq!(working.len(), all, "history {seed}: {executions:?}");
+    }
+    for (execution, _) in executions {
+        world.workflows.inner().abort(&execution);
     }
     world.exports.settle().await;
     world.lake.settle().await;
@@ -127,19 +146,21 @@ async fn history(seed: u64) -> (usize, usize) {
         "history {seed}: {attempts} attempts"
     );
     world.check_chain();
-    (world.crashes.get(), begun.len())
+    (world.crashes.get(), begun.len(), elsewhere)
 }
 
 #[tokio::test(start_paused = true)]
 async fn promise_9_a_window_is_exported_once_whatever_dies_and_whoever_asks() {
-    let (mut crashes, mut exports) = (0, 0);
+    let (mut crashes, mut exports, mut elsewhere) = (0, 0, 0);
     for seed in 0..120 {
-        let (died, begun) = history(seed).await;
+        let (died, begun, left) = history(seed).await;
         crashes += died;
         exports += begun;
+        elsewhere += left;
     }
     assert!(crashes > 300, "only {crashes} crashes");
     assert!(exports > 240, "only {exports} exports");
+    assert!(elsewhere > 40, "only {elsewhere} left to others");
 }
 
 #[tokio::test(start_paused = true)]

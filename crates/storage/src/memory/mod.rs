@@ -1,6 +1,7 @@
 //! Stores in memory for tests: as strict as the real ones, so that a test passes only on what the real ones accept.
 //! Clones of a store share their content.
 
+mod endless;
 mod exports;
 mod imports;
 mod index;
@@ -11,6 +12,7 @@ mod queue;
 mod tables;
 mod workflows;
 
+pub use endless::EndlessObjects;
 pub use exports::MemoryExports;
 pub use imports::MemoryImports;
 pub use ledger::MemoryLedger;

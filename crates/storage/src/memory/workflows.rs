@@ -92,6 +92,14 @@ impl MemoryWorkflows {
         self.end(execution_arn, ExecutionStatus::Aborted, |_| {});
     }
 
+    /// The execution takes longer than it may.
+    ///
+    /// # Panics
+    /// If there is no such execution, or it has ended.
+    pub fn time_out(&self, execution_arn: &str) {
+        self.end(execution_arn, ExecutionStatus::TimedOut, |_| {});
+    }
+
     fn end(&self, arn: &str, status: ExecutionStatus, say: impl FnOnce(&mut Execution)) {
         let now = self.now();
         let mut state = self.lock();
@@ -201,10 +209,12 @@ mod tests {
             .with_clock(clock);
         let arn = async |name: &str| workflows.start(MACHINE, name, "{}").await.unwrap();
         let (one, two, three) = (arn("one").await, arn("two").await, arn("three").await);
+        let four = arn("zero").await;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         workflows.succeed(&one, "[1]");
         workflows.fail(&two, "Error", "because");
         workflows.abort(&three);
+        workflows.time_out(&four);
         let execution = async |arn: &str| workflows.execution(arn).await.unwrap();
         let succeeded = execution(&one).await;
         let expected = Execution {
@@ -221,7 +231,8 @@ mod tests {
         assert_eq!(failed.error.as_deref(), Some("Error"));
         assert_eq!(failed.cause.as_deref(), Some("because"));
         assert_eq!(execution(&three).await.status, ExecutionStatus::Aborted);
-        let inputs = [&one, &three, &two].map(|arn| (arn.clone(), "{}".to_owned()));
+        assert_eq!(execution(&four).await.status, ExecutionStatus::TimedOut);
+        let inputs = [&one, &three, &two, &four].map(|arn| (arn.clone(), "{}".to_owned()));
         assert_eq!(workflows.clone().executions(), inputs);
     }
 

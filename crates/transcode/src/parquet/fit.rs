@@ -188,10 +188,7 @@ fn push_members(
     let mut fits = true;
     let mut object = walk.object()?;
     while let Some(name) = walk.member(&mut object, &mut context.names)? {
-        let place = match name.is_escaped() {
-            true => lookup.find(name.to_text().as_bytes(), &mut last),
-            false => lookup.find(name.raw(), &mut last),
-        };
+        let place = lookup.find(&name, context.names.number(), &mut last);
         match place {
             Some(place) if fits => fits = members[place].push(slot, walk, context, levels)?,
             _ => {

@@ -167,6 +167,13 @@ impl ParquetEncoder {
         made.saturating_add(gathered)
     }
 
+    /// Bytes that it keeps in memory: the columns of the row group that is being gathered, and for the end of the file what each
+    /// column of each written row group is.
+    pub fn held_bytes(&self) -> usize {
+        let gathered = usize::try_from(self.context.bytes).unwrap_or(usize::MAX);
+        gathered.saturating_add(self.file.described_bytes())
+    }
+
     /// Rows that the file has so far.
     pub fn rows(&self) -> u64 {
         self.written_rows + self.group_rows as u64

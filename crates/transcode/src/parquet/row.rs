@@ -95,13 +95,17 @@ impl ParquetEncoder {
         let mut last = Last::default();
         let mut object = walk.object()?;
         while let Some(name) = walk.member(&mut object, &mut self.context.names)? {
-            let (mut found, mut json) = (None, name.quoted());
+            let found;
+            let mut json = name.quoted();
             if shapes || name.is_escaped() {
-                let text = name.to_text();
-                match self.shaping.place(&text, &mut self.taken)? {
-                    Place::Same => found = self.lookup.find(text.as_bytes(), &mut last),
+                match self.shaping.place(&name.to_text(), &mut self.taken)? {
+                    Place::Same => {
+                        found = self
+                            .lookup
+                            .find(&name, self.context.names.number(), &mut last);
+                    }
                     Place::Renamed { name, json: quoted } => {
-                        found = self.lookup.find(name.as_bytes(), &mut last);
+                        found = self.lookup.find_text(name.as_bytes(), &mut last);
                         json = quoted.as_bytes();
                     }
                     Place::Dropped => {
@@ -110,7 +114,9 @@ impl ParquetEncoder {
                     }
                 }
             } else {
-                found = found.or_else(|| self.lookup.find(name.raw(), &mut last));
+                found = self
+                    .lookup
+                    .find(&name, self.context.names.number(), &mut last);
             }
             walk.peek();
             let start = walk.offset();

@@ -1,12 +1,13 @@
 //! The text that a JSON string means.
 
-use crate::text::Text;
+use crate::splice::Sink;
+use crate::text::{Text, unit};
 
 /// Appends the text that is meant. What the walk has read has only good escapes.
 #[inline]
 pub(super) fn push_text(text: &Text<'_>, out: &mut Vec<u8>) {
     match text.is_escaped() {
-        false => out.extend_from_slice(text.raw()),
+        false => out.copy(text.line(), text.start(), text.end()),
         true => push_unescaped(text.raw(), out),
     }
 }
@@ -17,12 +18,13 @@ fn push_unescaped(raw: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&rest[..at]);
         let escape = &rest[at..];
         let (character, taken) = match escape.get(1) {
-            Some(b'u') => match unit(escape) {
-                high @ 0xd800..=0xdbff => {
-                    let low = unit(&escape[6..]);
+            Some(b'u') => match (unit(escape, 0), unit(escape, 6)) {
+                (Some(high @ 0xd800..=0xdbff), Some(low)) => {
                     (0x1_0000 + ((high - 0xd800) << 10) + (low & 0x3ff), 12)
                 }
-                unit => (unit, 6),
+                (Some(unit), _) => (unit, 6),
+                // The walk has refused it.
+                (None, _) => return,
             },
             Some(b'b') => (0x08, 2),
             Some(b'f') => (0x0c, 2),
@@ -37,16 +39,6 @@ fn push_unescaped(raw: &[u8], out: &mut Vec<u8>) {
         rest = &escape[taken..];
     }
     out.extend_from_slice(rest);
-}
-
-/// The number of the `\uXXXX` at the start.
-fn unit(escape: &[u8]) -> u32 {
-    escape
-        .iter()
-        .skip(2)
-        .take(4)
-        .filter_map(|digit| char::from(*digit).to_digit(16))
-        .fold(0, |unit, digit| unit << 4 | digit)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use records::export::ExportFault;
+use export_jobs::ManifestError;
 use storage::StorageError;
 
 use super::WorkFault;
@@ -38,10 +38,10 @@ pub enum ExportSourceError {
     /// A file of this machine cannot be an input.
     #[error(transparent)]
     File(#[from] LocalFileError),
-    /// A folder of this machine cannot be listed, or a manifest in it not be read.
+    /// A folder of this machine cannot be listed.
     #[error("cannot read {path:?}")]
     Unread {
-        /// The folder or file.
+        /// The folder.
         path: PathBuf,
         /// The answer of the system.
         source: std::io::Error,
@@ -51,24 +51,9 @@ pub enum ExportSourceError {
         "there is nothing to read in {0:?}: expected manifest-summary.json, or files called .json, .jsonl, .json.gz, .jsonl.gz or .jsonl.zst"
     )]
     Nothing(PathBuf),
-    /// The manifests are not what they should be.
-    #[error("{name}: {fault}")]
-    Manifest {
-        /// `s3://bucket/key`, or a path.
-        name: String,
-        /// What is wrong.
-        fault: ExportFault,
-    },
-    /// A line of a manifest is not what it should be.
-    #[error("{name}, line {line}: {fault}")]
-    ManifestLine {
-        /// `s3://bucket/key`, or a path.
-        name: String,
-        /// The line's number, from 1.
-        line: u64,
-        /// What is wrong.
-        fault: ExportFault,
-    },
+    /// The manifests cannot be read, or are not what they should be.
+    #[error(transparent)]
+    Manifests(Box<ManifestError>),
     /// A file cannot be read.
     #[error("a file of the export cannot be read")]
     Lines(#[source] LogError),
@@ -82,7 +67,7 @@ pub enum ExportSourceError {
         /// What is wrong.
         fault: WorkFault,
     },
-    /// A file, or the list of them, is not whole.
+    /// A file is not whole.
     #[error("{name} has the {what} {found}: expected {expected}, as the manifest says")]
     NotWhole {
         /// `s3://bucket/key`, or a path.
@@ -124,17 +109,22 @@ pub enum ExportSourceError {
     },
 }
 
+impl From<ManifestError> for ExportSourceError {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifests(Box::new(error))
+    }
+}
+
 impl ExportSourceError {
     /// Whether the export itself is at fault: damaged, incomplete, or not what its manifest says. Otherwise nothing is known of it.
     pub fn is_fault_of_export(&self) -> bool {
         match self {
-            Self::Manifest { .. }
-            | Self::ManifestLine { .. }
-            | Self::Line { .. }
+            Self::Line { .. }
             | Self::NotWhole { .. }
             | Self::Elsewhere { .. }
             | Self::FileGone { .. } => true,
             Self::Lines(error) => !matches!(error, LogError::Store(_)),
+            Self::Manifests(error) => !matches!(**error, ManifestError::Store(_)),
             Self::Store(_)
             | Self::Address(_)
             | Self::NoManifest { .. }

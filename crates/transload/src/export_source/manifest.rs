@@ -1,25 +1,16 @@
-//! The manifests of an export.
+//! Exports by their manifests, in S3 or copied to this machine.
 
 use std::path::Path;
 use std::rc::Rc;
 
-use md5::{Digest, Md5};
-use records::base64_text;
-use records::export::{DataFile, ExportSummary};
-use storage::{ErrorKind, ObjectStore};
+use csv_ingester::Source;
+use export_jobs::{ManifestError, ManifestPlace, OpenManifest, read_manifests};
+use storage::{ErrorKind, ObjectId, ObjectStore, ResumePolicy, StorageError, open_resuming};
 
-use super::error::check_whole;
 use super::{
     Expected, ExportSource, ExportSourceError, Manifest, Origin, SUMMARY, SourceFile, path_name,
 };
-use crate::change_log::whole;
-
-/// A summary has about 1 KB.
-const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
-/// A list of files has about 200 bytes a file: this is one of a million files.
-const MAX_FILES_BYTES: usize = 256 * 1024 * 1024;
-/// A checksum is 24 bytes of base64.
-const MAX_CHECKSUM_BYTES: usize = 1024;
+use crate::ingest::{LocalFile, LocalFileError};
 
 /// Where an export lies: its folder, and how names of things in it are made of relative ones.
 pub(super) enum Folder<'a, O> {
@@ -42,139 +33,101 @@ pub(super) async fn open_in_store<O: ObjectStore + 'static>(
 pub(super) async fn open<O: ObjectStore + 'static>(
     folder: &Folder<'_, O>,
 ) -> Result<ExportSource<O>, ExportSourceError> {
-    let mut without_checksum = Vec::new();
-    let name = folder.name(SUMMARY);
-    let content = folder.read(SUMMARY, MAX_SUMMARY_BYTES).await;
-    let content = content.map_err(|error| match error {
-        ExportSourceError::Store(source) if source.kind() == ErrorKind::NotFound => {
-            ExportSourceError::NoManifest {
-                name: name.clone(),
-                source,
-            }
+    let mut listed = Vec::new();
+    let read = read_manifests(folder, SUMMARY, |line, file| listed.push((line, file))).await;
+    let read = read.map_err(|error| match error {
+        ManifestError::Gone { name, source } if name == folder.name(SUMMARY) => {
+            ExportSourceError::NoManifest { name, source }
         }
-        error => error,
+        error => error.into(),
     })?;
-    let summary = ExportSummary::parse(&String::from_utf8_lossy(&content)).map_err(|fault| {
-        ExportSourceError::Manifest {
-            name: name.clone(),
-            fault,
-        }
-    })?;
-    if !folder.check(SUMMARY, &content).await? {
-        without_checksum.push(name);
-    }
-    let list = match summary.files_key.rsplit_once('/') {
-        Some((_, list)) => list,
-        None => &summary.files_key,
-    };
-    let content = folder.read(list, MAX_FILES_BYTES).await?;
-    let files = parse_files(&summary, &content, folder, list)?;
-    if !folder.check(list, &content).await? {
-        without_checksum.push(folder.name(list));
-    }
-    Ok(ExportSource {
-        name: folder.name(""),
-        files,
-        manifest: Some(Manifest {
-            summary,
-            without_checksum,
-        }),
-    })
-}
-
-fn parse_files<O: ObjectStore + 'static>(
-    summary: &ExportSummary,
-    content: &[u8],
-    folder: &Folder<'_, O>,
-    list: &str,
-) -> Result<Vec<SourceFile<O>>, ExportSourceError> {
-    let content = String::from_utf8_lossy(content);
-    let mut files = Vec::new();
-    let mut items = 0;
-    for (line, json) in (1..).zip(content.lines()) {
-        let file = DataFile::parse(json).map_err(|fault| ExportSourceError::ManifestLine {
-            name: folder.name(list),
-            line,
-            fault,
-        })?;
-        let origin = folder.data_file(&summary.files_key, &file.key);
+    let files_key = &read.summary.files_key;
+    let files = listed.into_iter().map(|(line, file)| {
+        let origin = folder.data_file(files_key, &file.key);
         let (name, origin) = origin.ok_or_else(|| ExportSourceError::Elsewhere {
-            name: folder.name(list),
+            name: folder.name(files_key),
             line,
             key: file.key.clone(),
-            expected: up(&summary.files_key, 2).to_owned(),
+            expected: up(files_key, 2).to_owned(),
         })?;
-        items += file.item_count;
-        files.push(SourceFile {
+        Ok(SourceFile {
             name,
             expected: Some(Expected {
                 items: file.item_count,
                 md5: file.md5_checksum,
             }),
             origin,
-        });
+        })
+    });
+    let files = files.collect::<Result<_, ExportSourceError>>()?;
+    Ok(ExportSource {
+        name: folder.name(""),
+        files,
+        manifest: Some(Manifest {
+            summary: read.summary,
+            without_checksum: read.without_checksum,
+        }),
+    })
+}
+
+/// The manifests name one another by the keys of the bucket that they were written to; a copy has them in its own folder.
+impl<O: ObjectStore + 'static> ManifestPlace<'static> for Folder<'_, O> {
+    fn name(&self, key: &str) -> String {
+        let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+        match self {
+            Self::Store { bucket, key, .. } => format!("s3://{bucket}/{key}/{name}"),
+            Self::Disk(folder) if name.is_empty() => path_name(folder),
+            Self::Disk(folder) => path_name(&folder.join(name)),
+        }
     }
-    check_whole(
-        &folder.name(list),
-        "item count",
-        &items,
-        &summary.item_count,
-    )?;
-    Ok(files)
+
+    async fn open(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+    ) -> Result<OpenManifest<'static>, StorageError> {
+        let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+        match self {
+            Self::Store { store, bucket, key } => {
+                let object = ObjectId {
+                    bucket: (*bucket).to_owned(),
+                    key: format!("{key}/{name}"),
+                    version: None,
+                    etag: etag.map(str::to_owned),
+                };
+                let policy = ResumePolicy::default();
+                let (meta, content) = open_resuming(Rc::clone(store), object, 0, policy).await?;
+                Ok(OpenManifest {
+                    bytes: meta.size,
+                    etag: Some(meta.etag),
+                    content,
+                })
+            }
+            Self::Disk(folder) => {
+                let path = folder.join(name);
+                let file = LocalFile::open(&path).map_err(|error| unopened(&path, error))?;
+                Ok(OpenManifest {
+                    bytes: file.bytes(),
+                    etag: None,
+                    content: file.read_from(0),
+                })
+            }
+        }
+    }
+}
+
+fn unopened(path: &Path, error: LocalFileError) -> StorageError {
+    let failed = |kind, message| StorageError::new(kind, "open", path_name(path), message);
+    match error {
+        LocalFileError::Missing(_) => failed(ErrorKind::NotFound, "there is no such file"),
+        LocalFileError::NotAFile(_) => failed(ErrorKind::Refused, "it is no regular file"),
+        LocalFileError::Unopened { source, .. } => {
+            failed(ErrorKind::Denied, "the system does not open it").with_source(source)
+        }
+    }
 }
 
 impl<O: ObjectStore + 'static> Folder<'_, O> {
-    /// The name for people of something in the folder.
-    fn name(&self, relative: &str) -> String {
-        match self {
-            Self::Store { bucket, key, .. } => format!("s3://{bucket}/{key}/{relative}"),
-            Self::Disk(folder) if relative.is_empty() => path_name(folder),
-            Self::Disk(folder) => path_name(&folder.join(relative)),
-        }
-    }
-
-    async fn read(&self, relative: &str, max_bytes: usize) -> Result<Vec<u8>, ExportSourceError> {
-        match self {
-            Self::Store { store, bucket, key } => {
-                Ok(whole(store, bucket, &format!("{key}/{relative}"), max_bytes).await?)
-            }
-            Self::Disk(folder) => {
-                let path = folder.join(relative);
-                std::fs::read(&path).map_err(|source| ExportSourceError::Unread { path, source })
-            }
-        }
-    }
-
-    /// Compares a manifest with the checksum beside it; false where there is none.
-    async fn check(&self, relative: &str, content: &[u8]) -> Result<bool, ExportSourceError> {
-        let beside = match relative.strip_suffix(".json") {
-            Some(stem) => format!("{stem}.md5"),
-            None => format!("{relative}.md5"),
-        };
-        let expected = match self.read(&beside, MAX_CHECKSUM_BYTES).await {
-            Ok(expected) => String::from_utf8_lossy(&expected).trim().to_owned(),
-            Err(ExportSourceError::Store(error)) if error.kind() == ErrorKind::NotFound => {
-                return Ok(false);
-            }
-            Err(ExportSourceError::Unread { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        let found = base64_text(&Md5::digest(content));
-        match found == expected {
-            true => Ok(true),
-            false => Err(ExportSourceError::NotWhole {
-                name: self.name(relative),
-                what: "MD5",
-                found,
-                expected: format!("{expected} ({})", self.name(&beside)),
-            }),
-        }
-    }
-
     /// Where a data file lies, by its key in the manifest: in the export's folder, or, of an incremental one, in the folder
     /// `data` beside it. The manifest's keys are those of the bucket that it was written to.
     fn data_file(&self, files_key: &str, key: &str) -> Option<(String, Origin<O>)> {

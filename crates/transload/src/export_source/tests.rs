@@ -236,7 +236,7 @@ async fn whatever_is_wrong_with_an_export_is_named() {
             wrong.starts_with(&format!("s3://lake/F/{name}.json has the MD5 ")),
             "{wrong}"
         );
-        let end = format!(": expected AAAA (s3://lake/F/{name}.md5), as the manifest says");
+        let end = format!(": expected AAAA, as s3://lake/F/{name}.md5 says");
         assert!(wrong.ends_with(&end), "{wrong}");
     }
     let files_json = "manifest-files.json";
@@ -244,6 +244,7 @@ async fn whatever_is_wrong_with_an_export_is_named() {
     let wrong = message(rewritten(files_json, "data/file0", "data/../file0")).await;
     assert!(wrong.contains("lies elsewhere"), "{wrong}");
     insta::assert_snapshot!(message(rewritten(files_json, "data/file0", "data/gone")).await, @"s3://lake/F/data/gone.json.gz is not there: expected it, as the manifest names it");
+    insta::assert_snapshot!(message(rewritten(files_json, "data/file1", "data/file0")).await, @"s3://lake/F/manifest-files.json, line 2: the file file0.json.gz is listed before: expected each file once");
     let wrong = message(rewritten(files_json, "\"itemCount\":3", "\"itemCount\":x")).await;
     assert!(
         wrong.starts_with(
@@ -251,7 +252,7 @@ async fn whatever_is_wrong_with_an_export_is_named() {
         ),
         "{wrong}"
     );
-    insta::assert_snapshot!(message(rewritten("manifest-summary.json", "\"itemCount\":4", "\"itemCount\":5")).await, @"s3://lake/F/manifest-files.json has the item count 4: expected 5, as the manifest says");
+    insta::assert_snapshot!(message(rewritten("manifest-summary.json", "\"itemCount\":4", "\"itemCount\":5")).await, @"s3://lake/F/manifest-files.json has the item count 4: expected 5, as s3://lake/F/manifest-summary.json says");
     insta::assert_snapshot!(message(lake(&[vec![item("a", ""), item("poison", "")]], false)).await, @"s3://lake/F/data/file0.json.gz, line 2: it has poison: expected none");
     let objects = lake(&files(), false);
     objects.seed(
@@ -278,6 +279,15 @@ async fn whatever_is_wrong_with_an_export_is_named() {
     let wrong = message(objects).await;
     assert!(wrong.starts_with("a file of the export cannot be read: s3://lake/F/data/file0.json.gz cannot be read after line 0"), "{wrong}");
 
+    let listless = MemoryObjects::new().with_bucket("lake");
+    for (key, content) in export(&files(), false) {
+        if !key.ends_with(files_json) {
+            listless.seed("lake", &key, content, &[]);
+        }
+    }
+    let wrong = message(listless).await;
+    assert!(wrong.starts_with("s3://lake/F/manifest-files.json is not there: expected a manifest of an export that is complete"), "{wrong}");
+
     let unmarked = lake(&files(), false);
     let nowhere = ExportSource::of_objects(Rc::new(unmarked), "s3://lake/copies/").await;
     let error = nowhere.err().unwrap();
@@ -288,14 +298,44 @@ async fn whatever_is_wrong_with_an_export_is_named() {
 #[tokio::test]
 async fn a_missing_checksum_of_a_manifest_is_told_and_no_error() {
     let objects = MemoryObjects::new().with_bucket("lake");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join(FOLDER);
+    std::fs::create_dir_all(copy.join("data")).unwrap();
     for (key, content) in export(&files(), false) {
         if !key.ends_with("manifest-files.md5") {
+            std::fs::write(folder.path().join(&key), &content).unwrap();
             objects.seed("lake", &key, content, &[]);
         }
     }
     let source = opened(objects).await;
     let expected = format!("{ADDRESS}manifest-files.json");
     assert_eq!(source.manifest().unwrap().without_checksum, [expected]);
+
+    let list = copy.join("manifest-files.json");
+    let source = ExportSource::<MemoryObjects>::of_paths(std::slice::from_ref(&copy)).await;
+    let told = source.unwrap().manifest().unwrap().without_checksum.clone();
+    assert_eq!(told, [path_name(&list)]);
+
+    // AWS's guides call it otherwise; it counts as well.
+    std::fs::write(copy.join("manifest-files.checksum"), "AAAA").unwrap();
+    let wrong = ExportSource::<MemoryObjects>::of_paths(std::slice::from_ref(&copy)).await;
+    let wrong = describe(&wrong.err().unwrap());
+    let end = format!(
+        ": expected AAAA, as {} says",
+        path_name(&copy.join("manifest-files.checksum"))
+    );
+    assert!(wrong.ends_with(&end), "{wrong}");
+
+    // What is there and cannot be opened is not missing.
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    let wrong = ExportSource::<MemoryObjects>::of_paths(&[copy]).await;
+    let wrong = wrong.err().unwrap();
+    assert!(!wrong.is_fault_of_export());
+    assert!(
+        describe(&wrong).ends_with("it is no regular file"),
+        "{wrong:?}"
+    );
 }
 
 // Not with a paused clock, which stands still while other threads are at work.

@@ -206,6 +206,8 @@ fn promise_12_no_action_has_a_wildcard_and_every_resource_a_name() {
             }
             let name = resource.splitn(6, ':').nth(5).unwrap_or_default();
             let named = name.trim_end_matches(":*").trim_end_matches("/*");
+            // The list of an export's files lies in the export's folder, whose name DynamoDB gives.
+            let named = named.replace("/exports/AWSDynamoDB/*/manifest-files.json", "");
             assert!(
                 resource.starts_with("arn:aws:")
                     && !named.is_empty()

@@ -19,12 +19,15 @@ use rand_chacha::ChaCha8Rng;
 use records::{KeyAttribute, KeyType, TableShape};
 use serde_json::{Value as Json, json};
 use storage::failing::{Crash, Failing, FaultPlan, Landing, Rates};
-use storage::memory::{MemoryExports, MemoryLedger, MemoryObjects, MemoryTables};
-use storage::{Clock, ExportSpan, ExportView, ObjectStore, TableExports, TableIdentity, TestClock};
+use storage::memory::{MemoryExports, MemoryLedger, MemoryObjects, MemoryTables, MemoryWorkflows};
+use storage::{
+    Clock, ExportSpan, ExportView, ObjectStore, TableExports, TableIdentity, TestClock, Workflows,
+};
 
 pub const TABLE: &str = "offers";
 pub const LAKE: &str = "lake";
 pub const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/offers";
+pub const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:transload-export";
 
 /// Stores, and what happened to them.
 pub struct World {
@@ -32,13 +35,20 @@ pub struct World {
     pub tables: Failing<MemoryTables>,
     pub exports: Failing<MemoryExports>,
     pub ledger: Failing<MemoryLedger>,
+    pub workflows: Failing<MemoryWorkflows>,
     pub clock: TestClock,
     pub window_seconds: u64,
     pub view: ExportView,
     random: RefCell<ChaCha8Rng>,
     pub crashes: Cell<usize>,
     pub failures: Cell<usize>,
+    executions: Cell<usize>,
+    /// Which executions transformed the files of which jobs.
+    pub transformed: RefCell<Vec<(String, String)>>,
 }
+
+/// What somebody who calls the functions by hand is called here.
+pub const BY_HAND: &str = "by hand";
 
 /// What an execution of the state machine does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,13 +111,16 @@ impl World {
             lake: Failing::new(lake, plan.clone()),
             tables: Failing::new(tables, plan.clone()),
             exports: Failing::new(exports, plan.clone()),
-            ledger: Failing::new(MemoryLedger::new(), plan),
+            ledger: Failing::new(MemoryLedger::new(), plan.clone()),
+            workflows: Failing::new(MemoryWorkflows::new().with_machine(MACHINE), plan),
             clock,
             window_seconds: 3_600,
             view: ExportView::NewAndOldImages,
             random: RefCell::new(ChaCha8Rng::seed_from_u64(seed)),
             crashes: Cell::new(0),
             failures: Cell::new(0),
+            executions: Cell::new(0),
+            transformed: RefCell::default(),
         }
     }
 
@@ -142,6 +155,7 @@ impl World {
             tables: self.tables.with_plan(plan.clone()),
             exports: self.exports.with_plan(plan.clone()),
             ledger: self.ledger.with_plan(plan.clone()),
+            workflows: self.workflows.with_plan(plan.clone()),
             clock: self.clock,
             config: self.config(),
         };
@@ -174,6 +188,7 @@ impl World {
             "ListExports",
             "DescribeExport",
             "ExportTableToPointInTime",
+            "DescribeExecution",
         ] {
             let rate = u32::try_from(self.draw(0..=80)).expect("small");
             plan.at_random(
@@ -205,14 +220,32 @@ impl World {
         plan
     }
 
-    /// One step of an execution under a plan: what it does next. A step that failed for a while comes again.
+    /// Another execution of the machine, which runs until it is ended; its ARN.
+    pub async fn execution(&self) -> String {
+        let number = self.executions.get() + 1;
+        self.executions.set(number);
+        let workflows = self.workflows.inner();
+        let name = format!("execution-{number}");
+        let started = workflows.start(MACHINE, &name, "{}");
+        started.await.expect("memory")
+    }
+
+    /// One step under a plan of somebody who calls the functions by hand.
     pub async fn step(&self, step: Step, plan: &FaultPlan) -> Step {
+        self.step_of(BY_HAND, step, plan).await
+    }
+
+    /// One step of an execution under a plan: what it does next. A step that failed for a while comes again.
+    pub async fn step_of(&self, execution: &str, step: Step, plan: &FaultPlan) -> Step {
         let event = match &step {
             Step::Begin(event) => event.clone(),
             Step::Poll(job) => json!({"action": "poll", "job": job}),
-            Step::Plan(job) => json!({"action": "plan", "job": job}),
+            Step::Plan(job) if execution == BY_HAND => json!({"action": "plan", "job": job}),
+            Step::Plan(job) => json!({"action": "plan", "job": job, "execution": execution}),
             Step::Finish(job) => json!({"action": "finish", "job": job}),
             Step::Transform(job) => {
+                let transformed = (execution.to_owned(), job.clone());
+                self.transformed.borrow_mut().push(transformed);
                 self.transform(job).await;
                 return Step::Finish(job.clone());
             }
@@ -242,18 +275,29 @@ impl World {
                 Some("IN_PROGRESS") => Step::Poll(job),
                 _ => Step::End(answer),
             },
-            Step::Plan(job) => Step::Transform(job),
+            Step::Plan(job) => match answer["state"].as_str() {
+                Some("planned") => Step::Transform(job),
+                Some("completed") => Step::Finish(job),
+                _ => Step::End(answer),
+            },
             Step::Finish(_) => Step::End(answer),
             Step::Transform(_) | Step::End(_) => unreachable!("they are no calls"),
         }
     }
 
-    /// Goes on in calm until an execution ends; exports complete as soon as they are asked for.
+    /// Runs an execution in calm to its end; exports complete as soon as they are asked for.
     pub async fn run(&self, event: Json) -> Json {
-        let mut step = Step::Begin(event);
+        let execution = self.execution().await;
+        let answer = self.run_on(&execution, Step::Begin(event)).await;
+        self.workflows.inner().succeed(&execution, "{}");
+        answer
+    }
+
+    /// Goes on in calm until an execution has come to its last answer.
+    pub async fn run_on(&self, execution: &str, mut step: Step) -> Json {
         for _ in 0..20 {
             self.exports.inner().complete_all();
-            step = self.step(step, &FaultPlan::seeded(0)).await;
+            step = self.step_of(execution, step, &FaultPlan::seeded(0)).await;
             if let Step::End(answer) = step {
                 return answer;
             }

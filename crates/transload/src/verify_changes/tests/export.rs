@@ -158,7 +158,7 @@ async fn an_export_that_is_not_whole_or_another_one_is_an_error() {
     let wrong = message(rewritten(summary, "exportToTime", "exportTime")).await;
     insta::assert_snapshot!(wrong, @"s3://lake/x/AWSDynamoDB/01-a/ is a full export: expected an incremental one, which says what changed in a window");
     let wrong = message(rewritten(summary, "\"itemCount\":2", "\"itemCount\":3")).await;
-    insta::assert_snapshot!(wrong, @"s3://lake/x/AWSDynamoDB/01-a/manifest-files.json has the item count 2: expected 3, as the manifest says");
+    insta::assert_snapshot!(wrong, @"s3://lake/x/AWSDynamoDB/01-a/manifest-files.json has the item count 2: expected 3, as s3://lake/x/AWSDynamoDB/01-a/manifest-summary.json says");
     let lake = rewritten(files, "\"itemCount\":2", "\"itemCount\":3");
     let content = lake.objects.content("lake", summary).unwrap();
     let content = String::from_utf8(content.to_vec()).unwrap();

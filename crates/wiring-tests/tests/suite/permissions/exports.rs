@@ -34,7 +34,8 @@ pub const HOLDERS: &[Holder] = &[
         role: "ExportPollerRole",
         code: &[
             "crates/export-poller/src",
-            "crates/export-jobs/src/manifest.rs",
+            "crates/export-jobs/src/folder.rs",
+            "crates/export-jobs/src/manifest",
             "crates/export-jobs/src/row.rs",
         ],
         calls: &[
@@ -69,6 +70,11 @@ pub const HOLDERS: &[Holder] = &[
                 "exports.exports(",
                 &[("dynamodb:ListExports", Account)],
             ),
+            call(
+                "describe_execution",
+                ".execution(",
+                &[("states:DescribeExecution", Executions("ExportMachine"))],
+            ),
             call("get_item", "ledger.read(", &[("dynamodb:GetItem", Ledger)]),
             call("put_item", "ledger.write(", &[("dynamodb:PutItem", Ledger)]),
             call("get_object", "open_resuming(", READ_BY_POLLER),
@@ -95,7 +101,12 @@ pub const HOLDERS: &[Holder] = &[
     },
     Holder {
         role: "ExportTransformerRole",
-        code: &["crates/export-transformer/src", "crates/export-jobs/src"],
+        code: &[
+            "crates/export-transformer/src",
+            "crates/export-jobs/src/documents.rs",
+            "crates/export-jobs/src/output",
+            "crates/export-jobs/src/row.rs",
+        ],
         calls: &[
             call("get_item", "ledger.read(", &[("dynamodb:GetItem", Ledger)]),
             call("put_item", "ledger.write(", &[("dynamodb:PutItem", Ledger)]),
@@ -141,6 +152,11 @@ pub const HOLDERS: &[Holder] = &[
                 &[("s3:ListBucket", OF_SCANNER)],
             ),
             call("head_object", "open_resuming(", READ_BY_SCANNER),
+            call(
+                "list_objects_v2",
+                ".list(",
+                &[("s3:ListBucket", OF_SCANNER)],
+            ),
             call("put_object", "objects.put(", WRITE),
             call(
                 "put_object",
@@ -169,7 +185,8 @@ pub const HOLDERS: &[Holder] = &[
                 "lambda:InvokeFunction",
                 Function("ExportTransformerFunction"),
             ),
-            ("s3:GetObject", EXPORTS),
+            ("s3:GetObject", ListsOfFiles),
+            ("s3:GetObject", LakeObjects("exports/results")),
             ("s3:PutObject", LakeObjects("exports/results")),
             (
                 "s3:ListMultipartUploadParts",

@@ -43,6 +43,8 @@ pub enum Resource {
     LakeFolders(&'static [&'static str]),
     /// Objects of the lake below a folder.
     LakeObjects(&'static str),
+    /// The lists of files that DynamoDB writes with its exports.
+    ListsOfFiles,
     TargetTable,
     TargetStream,
     Ledger,
@@ -340,7 +342,6 @@ pub const COMMAND_LINE: &[Call] = &[
     call("put_item", "ItemWrite::Put(", &[]),
     call("delete_item", "ItemWrite::Delete(", &[]),
     call("start_execution", "workflows.start(", &[]),
-    call("describe_execution", ".execution(", &[]),
     call("list_imports", ".newest_import(", &[]),
     call("describe_import", ".newest_import(", &[]),
 ];
@@ -374,6 +375,7 @@ fn grant(template: &Template, action: &str, resource: Resource) -> Grant {
             lake()
         }
         LakeObjects(folder) => format!("{}/{folder}/*", lake()),
+        ListsOfFiles => format!("{}/exports/AWSDynamoDB/*/manifest-files.json", lake()),
         TargetTable => template.arn("TargetTable"),
         TargetStream => template.attribute("TargetTable", "StreamArn"),
         Ledger => template.arn("LedgerTable"),
