@@ -1,4 +1,4 @@
-//! Documents of the lake that people write: schemas and shapings.
+//! Documents of the lake: schemas and shapings, which people write, and what is inferred of a data file.
 
 use std::fmt::Write;
 
@@ -11,8 +11,11 @@ use transcode::{Schema, Shaping, ShapingError};
 
 use crate::names::declared_schema_object;
 
-/// What a document may have: people write them, or they are inferred from at most a few thousand attributes.
+/// What a document may have: people write them.
 const MAX_DOCUMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of the largest partial schema, what is inferred of one data file: some 150,000 attributes and members of maps. Whoever
+/// infers refuses to keep a larger one, since whoever merges them would have no room for it.
+pub const MAX_PARTIAL_SCHEMA_BYTES: u64 = 16 * 1024 * 1024;
 /// A shaping stands in a row of the ledger, which may have 400 KB.
 const MAX_SHAPING_BYTES: u64 = 100 * 1024;
 
@@ -70,16 +73,16 @@ pub enum DocumentError {
     },
 }
 
-/// A small object of text.
+/// What was inferred of one data file.
 ///
 /// # Errors
-/// If it cannot be read, is too large or no UTF-8.
-pub async fn read_document<O: ObjectStore>(
+/// If it cannot be read, has more than [`MAX_PARTIAL_SCHEMA_BYTES`] or is no UTF-8.
+pub async fn read_partial_schema<O: ObjectStore>(
     objects: &O,
     bucket: &str,
     key: &str,
 ) -> Result<String, DocumentError> {
-    read_of(objects, bucket, key, MAX_DOCUMENT_BYTES).await
+    read_of(objects, bucket, key, MAX_PARTIAL_SCHEMA_BYTES).await
 }
 
 /// The text of a shaping, which has been parsed.
@@ -110,7 +113,7 @@ pub async fn read_schema<O: ObjectStore>(
     bucket: &str,
     key: &str,
 ) -> Result<(Schema, String), DocumentError> {
-    let text = read_document(objects, bucket, key).await?;
+    let text = read_of(objects, bucket, key, MAX_DOCUMENT_BYTES).await?;
     match Schema::parse(&text) {
         Ok(schema) => Ok((schema, text)),
         Err(source) => Err(DocumentError::Schema {

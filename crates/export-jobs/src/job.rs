@@ -51,7 +51,7 @@ pub struct JobRow {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub manifest_key: Option<String>,
     /// The ARN of the execution of the state machine that works on the window's files, or did; nothing before one has planned
-    /// them, and once the window FAILED and is begun again.
+    /// them, and once the one that had them said that the window FAILED.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub execution: Option<String>,
     /// The key of its `manifest-files.json`, once the manifests have been verified.
@@ -145,6 +145,10 @@ pub struct ScanRow {
     /// The key of the schema, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub schema_key: Option<String>,
+    /// The ARN of the execution of the state machine that works on its segments, or did; nothing if it was begun by hand, and once it
+    /// FAILED.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution: Option<String>,
     /// Rows in the objects, once it is COMPLETED.
     #[serde(default)]
     pub rows_written: u64,

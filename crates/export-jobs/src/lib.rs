@@ -2,6 +2,7 @@
 
 mod documents;
 mod folder;
+pub mod hold;
 mod job;
 mod manifest;
 pub mod names;
@@ -12,7 +13,10 @@ mod settings;
 mod variables;
 mod window;
 
-pub use documents::{DocumentError, hex, keep_schema, read_document, read_schema, read_shaping};
+pub use documents::{
+    DocumentError, MAX_PARTIAL_SCHEMA_BYTES, hex, keep_schema, read_partial_schema, read_schema,
+    read_shaping,
+};
 pub use folder::{Folder, FolderError, compare_folder};
 pub use job::{EXPORT_PART, JobRow, SCAN_PART, ScanRow};
 pub use manifest::{

@@ -5,7 +5,8 @@ use records::changes::{SnapshotSource, hour_folder};
 
 use crate::settings::Settings;
 
-/// What Hive escapes in the value of a partition, and a space, which few tools expect in a key.
+/// What Hive escapes in the value of a partition, and a space, which few tools expect in a key. As in Hive, no character beyond
+/// ASCII is: Spark makes a character of each byte that is escaped (`ExternalCatalogUtils.unescapePathName`).
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -69,7 +70,14 @@ pub fn success_object(table: &str, window: &str) -> String {
 
 /// An entity as it is spelled in the names of objects.
 pub fn entity_in_paths(entity: &str) -> String {
-    utf8_percent_encode(entity, ESCAPED).to_string()
+    entity
+        .split_inclusive(|character: char| !character.is_ascii())
+        .flat_map(|run| {
+            let ascii = run.trim_end_matches(|character: char| !character.is_ascii());
+            let beyond = &run[ascii.len()..];
+            utf8_percent_encode(ascii, ESCAPED).chain([beyond])
+        })
+        .collect()
 }
 
 /// One object of a window's data: `tables/offers/tl_export=full-…/tl_type=item/aaaa-00000.jsonl.gz`.
@@ -84,7 +92,7 @@ pub fn table_object(
     format!(
         "{}tl_type={}/{stem}-{split:05}{}",
         window_folder(table, window),
-        utf8_percent_encode(entity, ESCAPED),
+        entity_in_paths(entity),
         settings.suffix()
     )
 }
@@ -155,6 +163,15 @@ mod tests {
             ),
             "changes/table=offers/source=export/dt=2026-01-14/hour=10/01790000000000-aaaaaaaa-abcd-00000.jsonl.gz"
         );
+        for (entity, spelled) in [
+            ("été", "été"),
+            ("é/ü%日本 x", "é%2Fü%25日本%20x"),
+            ("日本", "日本"),
+            ("\u{7f}a\n", "%7Fa%0A"),
+            ("", ""),
+        ] {
+            assert_eq!(entity_in_paths(entity), spelled);
+        }
         assert_eq!(
             success_object("offers", "full-x"),
             "tables/offers/tl_export=full-x/_SUCCESS.json"

@@ -51,6 +51,36 @@ pub enum BeginState {
     Completed,
 }
 
+/// A window that has been begun, now or before.
+struct Begun {
+    state: BeginState,
+    row: JobRow,
+}
+
+impl Begun {
+    fn answer(&self) -> BeginAnswer {
+        let row = &self.row;
+        let message = match self.state {
+            BeginState::Completed => format!(
+                "the window {} is whole: {} rows in the lake",
+                row.window, row.rows_written
+            ),
+            _ => format!(
+                "attempt {} of the window {}, export {}",
+                row.attempt,
+                row.window,
+                row.export_id().unwrap_or("unknown")
+            ),
+        };
+        BeginAnswer {
+            state: self.state,
+            job: export_job(&row.table, &row.window),
+            window: row.window.clone(),
+            message,
+        }
+    }
+}
+
 /// Begins the export that is asked for, or finds it.
 pub async fn begin<O, T, E, L, W, C>(
     request: &BeginRequest,
@@ -121,7 +151,7 @@ where
             };
             let window = open.window.clone();
             match begin_window(propose(open), request, &table, &reach, dependencies).await? {
-                Some(answer) => Ok(answer),
+                Some(begun) => Ok(begun.answer()),
                 None => Err(invalid(format!(
                     "the window {window} of the table {} cannot be exported: point-in-time recovery reaches from {} to {}, and the newest time that is exported is {}: expected to be asked again later",
                     table.name,
@@ -152,15 +182,17 @@ where
                     }
                     Next::NotDue(message) => return Ok(nothing(BeginState::Nothing, &message)),
                 };
-                let (window, end) = (open.window.clone(), open.span.snapshot_time());
+                let window = open.window.clone();
                 match begin_window(propose(open), request, &table, &reach, dependencies).await? {
-                    Some(answer) if answer.state == BeginState::Completed => {
-                        // Whoever finished it died before it said so to the chain.
+                    Some(begun) if begun.state == BeginState::Completed => {
+                        // Whoever finished it died before it said so to the chain. What the window holds is what its row says,
+                        // which another one may have made under this name.
+                        let end = begun.row.span.snapshot_time();
                         chain::advance(ledger, clock, &table.name, &window, end)
                             .await
                             .map_err(failed)?;
                     }
-                    Some(answer) => return Ok(answer),
+                    Some(begun) => return Ok(begun.answer()),
                     None => {
                         warn!(
                             window,
@@ -220,7 +252,7 @@ async fn begin_window<O, T, E, L, W, C>(
     table: &Table,
     reach: &Reach,
     dependencies: &Dependencies<O, T, E, L, W, C>,
-) -> Result<Option<BeginAnswer>, Failure>
+) -> Result<Option<Begun>, Failure>
 where
     O: ObjectStore,
     E: TableExports,
@@ -255,7 +287,10 @@ where
         Recorded::Known(row) => (row, true),
         Recorded::Completed(row) => {
             check_same(request, &proposal, &row)?;
-            return Ok(Some(answer(BeginState::Completed, &job, &row)));
+            return Ok(Some(Begun {
+                state: BeginState::Completed,
+                row,
+            }));
         }
         Recorded::OutOfReach => return Ok(None),
         Recorded::OtherTable => {
@@ -266,8 +301,14 @@ where
         }
     };
     check_same(request, &proposal, &row)?;
+    let running = |row| {
+        Some(Begun {
+            state: BeginState::Running,
+            row,
+        })
+    };
     if row.export_arn.is_some() {
-        return Ok(Some(answer(BeginState::Running, &job, &row)));
+        return Ok(running(row));
     }
     let found = match is_known {
         true => adopt(exports, &row).await.map_err(failed)?,
@@ -305,7 +346,7 @@ where
             "another export is recorded for the window"
         );
     }
-    Ok(Some(answer(BeginState::Running, &job, &row)))
+    Ok(running(row))
 }
 
 /// Refuses to begin a window anew of which something can be seen: another export has other files, and what was made of the first
@@ -364,27 +405,6 @@ fn is_the_same(description: &ExportDescription, row: &JobRow) -> bool {
             .table_id
             .as_ref()
             .is_none_or(|id| *id == row.table_id)
-}
-
-fn answer(state: BeginState, job: &str, row: &JobRow) -> BeginAnswer {
-    let message = match state {
-        BeginState::Completed => format!(
-            "the window {} is whole: {} rows in the lake",
-            row.window, row.rows_written
-        ),
-        _ => format!(
-            "attempt {} of the window {}, export {}",
-            row.attempt,
-            row.window,
-            row.export_id().unwrap_or("unknown")
-        ),
-    };
-    BeginAnswer {
-        state,
-        job: job.to_owned(),
-        window: row.window.clone(),
-        message,
-    }
 }
 
 fn nothing(state: BeginState, message: &str) -> BeginAnswer {

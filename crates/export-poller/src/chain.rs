@@ -90,6 +90,14 @@ impl ChainRow {
         }
     }
 
+    /// Whether beginning again at `end` would take something back.
+    fn is_past(&self, end: u64) -> bool {
+        let full = self.open_window.as_ref().map(|open| open.span);
+        self.next_from.is_some_and(|from| end <= from)
+            || full
+                .is_some_and(|span| matches!(span, Span::Full { export_time } if end < export_time))
+    }
+
     /// The next window, which is open from then on. Where the chain has no beginning, or recovery does not reach back to
     /// where it ended, that is a full export.
     pub fn next(&mut self, reach: &Reach) -> Next {
@@ -133,7 +141,7 @@ impl ChainRow {
                 ));
             }
             None => OpenWindow {
-                window: format!("full-{}", compact_time(reach.latest)),
+                window: chain_window(reach.latest),
                 span: Span::Full {
                     export_time: reach.latest,
                 },
@@ -141,6 +149,12 @@ impl ChainRow {
         };
         Next::Window(self.open_window.insert(open).clone())
     }
+}
+
+/// The name of a full export's window in the chain. It is not what a full export is called that somebody asks for by time:
+/// that one is of an earlier time than its name says, by the lag, and its settings are its own.
+fn chain_window(time: u64) -> String {
+    format!("full-{}-chain", compact_time(time))
 }
 
 /// The next window of the chain; it is recorded before anything is begun.
@@ -179,7 +193,8 @@ pub async fn advance<L: Ledger, C: Clock>(
     .await
 }
 
-/// The chain goes on from `end`, unless it has come further than that: so doing it again, or late, takes nothing back.
+/// The chain goes on from `end`, unless it has come further than that, or a full export of a later time is its open window: so
+/// doing it again, or late, takes nothing back. `table_id` is the table that has the name now.
 pub async fn restart<L: Ledger, C: Clock>(
     ledger: &L,
     clock: &C,
@@ -189,7 +204,7 @@ pub async fn restart<L: Ledger, C: Clock>(
 ) -> Result<(), StorageError> {
     change::<ChainRow, _, _, _>(ledger, clock, &chain_job(table), CHAIN_PART, |row, _| {
         let same = row.as_ref().filter(|row| row.table_id == table_id);
-        if same.is_some_and(|row| row.next_from.is_some_and(|from| end <= from)) {
+        if same.is_some_and(|row| row.is_past(end)) {
             return;
         }
         let paused = row.as_ref().is_some_and(|row| row.paused);
@@ -251,6 +266,9 @@ pub async fn set_paused<O, T, E, L: Ledger, W, C: Clock>(
 
 #[cfg(test)]
 mod tests {
+    use storage::TestClock;
+    use storage::memory::MemoryLedger;
+
     use super::*;
 
     fn reach(earliest: u64, latest: u64) -> Reach {
@@ -318,6 +336,43 @@ mod tests {
                 export_time: 20_000
             })
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_that_comes_late_leaves_a_later_full_export_open() {
+        let (ledger, clock) = (MemoryLedger::new(), TestClock::default());
+        let again = async |end| {
+            restart(&ledger, &clock, "offers", "table", end)
+                .await
+                .unwrap()
+        };
+        let next = async || {
+            let next = next_window(&ledger, &clock, "offers", &reach(0, 20_000))
+                .await
+                .unwrap();
+            let Next::Window(open) = next else {
+                panic!("{next:?}");
+            };
+            open
+        };
+        again(10_000).await;
+        // Its first window cannot be exported any more, so that the chain is to begin with a full export.
+        let lost = next().await.window;
+        give_up(&ledger, &clock, "offers", &lost).await.unwrap();
+        let full = next().await;
+        assert_eq!(
+            full.span,
+            Span::Full {
+                export_time: 20_000
+            }
+        );
+        again(10_000).await;
+        assert_eq!(next().await, full);
+        // A later one is as good.
+        again(20_001).await;
+        let rows = ledger.rows();
+        let row: ChainRow = serde_json::from_value(rows[0].attributes.clone().into()).unwrap();
+        assert_eq!((row.next_from, row.open_window), (Some(20_001), None));
     }
 
     #[test]

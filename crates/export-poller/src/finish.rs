@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use export_jobs::hold::{ExecutionArn, at_work};
 use export_jobs::names::{file_part, success_object, window_folder};
 use export_jobs::{
     EXPORT_PART, Folder, FolderError, Format, JobRow, PartRow, Status, change, compare_folder, read,
@@ -12,16 +13,18 @@ use lambda_support::Failure;
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
 use serde::Serialize;
 use serde_json::json;
-use storage::{Clock, ErrorKind, ItemStore, Ledger, ObjectStore, StorageError, TableExports};
+use storage::{
+    Clock, ErrorKind, ItemStore, Ledger, ObjectStore, StorageError, TableExports, Timestamp,
+    Workflows,
+};
 use tracing::warn;
 
 use crate::begin::reach;
 use crate::chain;
 use crate::handler::{Dependencies, deleted, job_row};
+use crate::pace::{BATCH, Pace};
 use crate::plan::{manifest_failure, verified};
 
-/// Rows of the ledger that are read at the same time.
-const LEDGER_CONCURRENCY: usize = 32;
 /// Files that a row names when they are not COMPLETED.
 const RECORDED_FILES: usize = 100;
 /// Files that an answer names: it has to stay far below 256 KiB.
@@ -68,6 +71,8 @@ struct Sums {
 /// Reconciles a window and says that it is whole, or what is not.
 pub async fn finish<O, T, E, L, W, C>(
     job: &str,
+    execution: Option<&ExecutionArn>,
+    deadline: Timestamp,
     dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<FinishAnswer, Failure>
 where
@@ -75,26 +80,39 @@ where
     T: ItemStore,
     E: TableExports,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     let failed = |error: StorageError| Failure::from(&error);
     let Dependencies {
         objects,
         ledger,
+        workflows,
         clock,
         ..
     } = dependencies;
     let mut row = job_row(ledger, &dependencies.config.table, job).await?;
     if row.processing_status != Status::Completed {
         let manifest = verified(objects, &row, job).await?;
-        let sums = add_up(objects, ledger, job, &manifest).await?;
+        let sums = add_up(objects, ledger, job, &manifest, Pace::new(clock, deadline)).await?;
         let fault = match fault_of(&sums, manifest.file_count) {
             None => foreign(objects, &row, &sums.objects).await?,
             fault => fault,
         };
-        if let Some(message) = fault {
-            let row = end(ledger, clock, job, &row, |row| {
+        if let Some(mut message) = fault {
+            let holder = &row.execution;
+            let other = at_work::<JobRow, _>(workflows, job, holder.as_deref(), execution).await?;
+            if let Some(other) = &other {
+                message = format!("{message}; {other}");
+            }
+            let row = end(ledger, clock, job, &row, |row, now| {
+                // What is open is open since somebody works on it: that one says what became of the window.
+                if other.is_some() || row.execution != *holder {
+                    return;
+                }
                 row.processing_status = Status::Failed;
+                row.execution = None;
+                row.end_time = Some(now);
                 row.error_message = Some(message.clone());
                 row.failed_files = sums.open.iter().take(RECORDED_FILES).cloned().collect();
             })
@@ -117,8 +135,9 @@ where
                 .await
                 .map_err(failed)?;
         }
-        row = end(ledger, clock, job, &row, |row| {
+        row = end(ledger, clock, job, &row, |row, now| {
             row.processing_status = Status::Completed;
+            row.end_time = Some(now);
             row.error_message = None;
             row.failed_files = Vec::new();
             row.rows_written = sums.rows_written;
@@ -128,6 +147,7 @@ where
     }
     let end = row.span.snapshot_time();
     let is_of_the_chain = match row.restarts_chain {
+        true if !is_of_the_table(dependencies, &row).await? => false,
         true => {
             chain::restart(ledger, clock, &row.table, &row.table_id, end)
                 .await
@@ -154,6 +174,18 @@ where
     })
 }
 
+/// Whether the table of a window is the one that has its name now: the chain is that one's, and another one's times are nothing to it.
+async fn is_of_the_table<O, T: ItemStore, E, L, W, C>(
+    dependencies: &Dependencies<O, T, E, L, W, C>,
+    row: &JobRow,
+) -> Result<bool, Failure> {
+    match dependencies.tables.identity(&row.table).await {
+        Ok(identity) => Ok(identity.id == row.table_id),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::from(&error)),
+    }
+}
+
 /// That it cannot be known now is no reason to call a window anything else than whole: the schedule asks again.
 async fn another_is_due<O, T, E, L, W, C>(
     dependencies: &Dependencies<O, T, E, L, W, C>,
@@ -176,11 +208,12 @@ where
     })
 }
 
-async fn add_up<O: ObjectStore, L: Ledger>(
+async fn add_up<O: ObjectStore, L: Ledger, C: Clock>(
     objects: &O,
     ledger: &L,
     job: &str,
     manifest: &export_jobs::Manifest,
+    mut pace: Pace<'_, C>,
 ) -> Result<Sums, Failure> {
     let mut sums = Sums::default();
     let mut files = manifest
@@ -189,15 +222,18 @@ async fn add_up<O: ObjectStore, L: Ledger>(
         .map_err(|error| manifest_failure(&error))?;
     loop {
         let some = files
-            .batch(LEDGER_CONCURRENCY)
+            .batch(BATCH)
             .await
             .map_err(|error| manifest_failure(&error))?;
         if some.is_empty() {
             return Ok(sums);
         }
-        let rows = some
-            .iter()
-            .map(|file| read::<PartRow, L>(ledger, job, file_part(&file.key)));
+        pace.next_batch().await;
+        let rows = some.iter().map(|file| {
+            pace.patiently(async move || {
+                read::<PartRow, L>(ledger, job, file_part(&file.key)).await
+            })
+        });
         let rows = try_join_all(rows)
             .await
             .map_err(|error| Failure::from(&error))?;
@@ -345,13 +381,12 @@ async fn end<L: Ledger, C: Clock>(
     clock: &C,
     job: &str,
     seen: &JobRow,
-    how: impl Fn(&mut JobRow),
+    how: impl Fn(&mut JobRow, String),
 ) -> Result<JobRow, Failure> {
     change::<JobRow, _, _, _>(ledger, clock, job, EXPORT_PART, |row, now| {
         let row = row.as_mut()?;
         if row.processing_status != Status::Completed && row.export_arn == seen.export_arn {
-            how(row);
-            row.end_time = Some(now.iso());
+            how(row, now.iso());
         }
         Some(row.clone())
     })

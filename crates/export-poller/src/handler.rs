@@ -4,7 +4,9 @@ use export_jobs::{EXPORT_PART, JobRow, read};
 use lambda_support::{Failure, FailureKind};
 use serde::Serialize;
 use serde_json::Value;
-use storage::{Clock, ItemStore, Ledger, ObjectStore, TableExports, TableStore, Workflows};
+use storage::{
+    Clock, ItemStore, Ledger, ObjectStore, TableExports, TableStore, Timestamp, Workflows,
+};
 use tracing::info;
 
 use crate::begin::{self, BeginAnswer};
@@ -55,12 +57,13 @@ pub enum Answer {
     },
 }
 
-/// Does one step.
+/// Does one step. `deadline` is when the function will be killed.
 ///
 /// # Errors
 /// `Invalid` for an event, a configuration, a table or an export that cannot be used. A service's failure as it is.
 pub async fn handle<O, T, E, L, W, C>(
     event: &Value,
+    deadline: Timestamp,
     dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<Answer, Failure>
 where
@@ -77,12 +80,14 @@ where
         Request::Begin(request) => Answer::Begin(begin::begin(request, dependencies).await?),
         Request::Poll { job } => Answer::Poll(poll::poll(job, dependencies).await?),
         Request::Plan { job, execution } => {
-            Answer::Plan(plan::plan(job, execution.as_ref(), dependencies).await?)
+            Answer::Plan(plan::plan(job, execution.as_ref(), deadline, dependencies).await?)
         }
         Request::MergeSchema { job } => {
             Answer::Schema(schema::merge_schema(job, dependencies).await?)
         }
-        Request::Finish { job } => Answer::Finish(finish::finish(job, dependencies).await?),
+        Request::Finish { job, execution } => {
+            Answer::Finish(finish::finish(job, execution.as_ref(), deadline, dependencies).await?)
+        }
         Request::Pause => Answer::Chain {
             paused: chain::set_paused(true, dependencies).await?,
         },

@@ -6,6 +6,7 @@ mod config;
 mod finish;
 mod handler;
 mod hold;
+mod pace;
 mod plan;
 mod poll;
 mod record;
@@ -15,5 +16,4 @@ mod settings;
 
 pub use config::{Config, VARIABLES};
 pub use handler::{Answer, Dependencies, handle};
-pub use hold::{ExecutionArn, ExecutionArnError};
 pub use request::{BeginRequest, ExportType, Request, RequestError};

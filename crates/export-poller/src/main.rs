@@ -4,7 +4,7 @@ use export_poller::{Config, Dependencies, handle};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use lambda_support::{Environment, init_telemetry};
 use serde_json::Value;
-use storage::{SystemClock, aws};
+use storage::{SystemClock, Timestamp, aws};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -23,7 +23,8 @@ async fn main() -> Result<(), Error> {
     };
     let dependencies = &dependencies;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        handle(&event.payload, dependencies)
+        let deadline = Timestamp(event.context.deadline);
+        handle(&event.payload, deadline, dependencies)
             .await
             .map_err(Diagnostic::from)
     }))

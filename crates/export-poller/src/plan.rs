@@ -1,5 +1,6 @@
 //! Verified manifests, and one part in the ledger for each data file.
 
+use export_jobs::hold::{ExecutionArn, Hold};
 use export_jobs::names::file_part;
 use export_jobs::{
     DataFiles, EXPORT_PART, JobRow, Manifest, ManifestError, PartRow, SchemaMode, Span, Status,
@@ -9,13 +10,11 @@ use futures_util::future::try_join_all;
 use lambda_support::{Failure, FailureKind};
 use records::export::{DataFile, ExportKind};
 use serde::Serialize;
-use storage::{Clock, Ledger, ObjectStore, StorageError, Workflows};
+use storage::{Clock, Ledger, ObjectStore, StorageError, Timestamp, Workflows};
 
 use crate::handler::{Dependencies, deleted, invalid, job_row};
-use crate::hold::{self, ExecutionArn, Hold};
-
-/// Rows of the ledger that are written at the same time.
-const LEDGER_CONCURRENCY: usize = 32;
+use crate::hold;
+use crate::pace::{BATCH, Pace};
 
 /// What there is to transform, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,6 +58,7 @@ pub struct Exported<'a> {
 pub async fn plan<O, T, E, L, W, C>(
     job: &str,
     execution: Option<&ExecutionArn>,
+    deadline: Timestamp,
     dependencies: &Dependencies<O, T, E, L, W, C>,
 ) -> Result<PlanAnswer, Failure>
 where
@@ -72,13 +72,8 @@ where
         match hold::take(job, execution, dependencies).await? {
             Hold::Taken => {}
             Hold::Completed => return Ok(PlanAnswer::Completed),
-            Hold::Elsewhere(holder) => {
-                let message =
-                    format!("the execution {holder} works on the files of {job}, and goes on");
-                return Ok(PlanAnswer::Elsewhere {
-                    execution: holder,
-                    message,
-                });
+            Hold::Elsewhere { execution, message } => {
+                return Ok(PlanAnswer::Elsewhere { execution, message });
             }
         }
     }
@@ -87,17 +82,20 @@ where
         manifest,
         mut files,
     } = exported(job, dependencies).await?;
+    let mut pace = Pace::new(clock, deadline);
     loop {
         let some = files
-            .batch(LEDGER_CONCURRENCY)
+            .batch(BATCH)
             .await
             .map_err(|error| manifest_failure(&error))?;
         if some.is_empty() {
             break;
         }
+        pace.next_batch().await;
+        let bucket = &row.bucket;
         let seeds = some
             .iter()
-            .map(|file| seed(ledger, clock, job, &row.bucket, file));
+            .map(|file| pace.patiently(async move || seed(ledger, clock, job, bucket, file).await));
         try_join_all(seeds)
             .await
             .map_err(|error| Failure::from(&error))?;

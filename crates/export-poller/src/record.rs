@@ -133,7 +133,7 @@ fn again(row: &mut JobRow, job: &str, proposal: &Proposal, reach: &Reach) -> Rec
         }
         row.span = proposal.span;
     }
-    // Whoever worked on it has said how that ended, and Step Functions may call its execution RUNNING for some seconds more.
+    // Nobody works on a window that FAILED: whoever had its files said so, or has ended.
     row.execution = None;
     row.retry_count += 1;
     row.end_time = None;

@@ -1,10 +1,9 @@
 //! The event: one step of the state machine.
 
+use export_jobs::hold::ExecutionArn;
 use export_jobs::{Format, SchemaMode};
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::hold::ExecutionArn;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,6 +33,8 @@ pub enum Request {
     Finish {
         /// The ledger's `job`.
         job: String,
+        /// Who asks: of a window that another execution works on, nobody else says that it FAILED.
+        execution: Option<ExecutionArn>,
     },
     /// Begin no incremental window until `Resume`.
     Pause,

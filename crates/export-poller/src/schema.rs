@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use export_jobs::names::{partial_schema_object, schema_object, stem};
-use export_jobs::{EXPORT_PART, JobRow, change, read_document};
+use export_jobs::{EXPORT_PART, JobRow, change, read_partial_schema};
 use futures_util::future::try_join_all;
 use lambda_support::Failure;
 use records::export::DataFile;
@@ -15,8 +15,9 @@ use crate::handler::{Dependencies, invalid};
 use crate::plan::{Exported, exported, manifest_failure};
 use crate::settings::document_failure;
 
-/// Objects that are read at the same time.
-const CONCURRENCY: usize = 16;
+/// Partial schemas that are read, and held in memory, at the same time: each may be as large as
+/// [`MAX_PARTIAL_SCHEMA_BYTES`](export_jobs::MAX_PARTIAL_SCHEMA_BYTES).
+const CONCURRENCY: usize = 4;
 /// Conflicts that a log line names.
 const LOGGED_CONFLICTS: usize = 20;
 
@@ -66,7 +67,7 @@ where
         let keys: Vec<String> = some.iter().map(name).collect();
         let texts = keys
             .iter()
-            .map(|key| read_document(objects, &row.bucket, key));
+            .map(|key| read_partial_schema(objects, &row.bucket, key));
         let texts = try_join_all(texts)
             .await
             .map_err(|error| document_failure(&error))?;

@@ -29,6 +29,8 @@ pub(crate) struct Work<'a, O, L, C> {
     pub(crate) objects: &'a O,
     pub(crate) job: &'a JobRow,
     pub(crate) part: Part<'a, L, C>,
+    /// Bytes of output that are held back.
+    pub(crate) held_bytes: usize,
     /// How the data file is read.
     pub(crate) policy: ResumePolicy,
     /// When the function will be killed.
@@ -87,6 +89,7 @@ where
             bucket: &config.lake_bucket,
             file: &request.file,
         },
+        held_bytes: config.held_bytes,
         policy: ResumePolicy {
             seed: random,
             ..ResumePolicy::default()

@@ -1,9 +1,9 @@
 //! A data file's part of the schema, and the schema.
 
 use bytes::Bytes;
-use export_jobs::Span;
 use export_jobs::names::{partial_schema_object, stem};
 use export_jobs::output::{Checkpoint, OutputError};
+use export_jobs::{MAX_PARTIAL_SCHEMA_BYTES, Span};
 use futures_util::TryStreamExt;
 use lambda_support::Failure;
 use storage::{Clock, ErrorKind, Ledger, ObjectId, ObjectStore, open_resuming};
@@ -39,8 +39,18 @@ where
     }
     let times = Times::new(work.part.clock.now(), work.deadline);
     let json = match read(work, times).await {
+        Ok(Some(json)) if json.len() as u64 > MAX_PARTIAL_SCHEMA_BYTES => {
+            let what = format!(
+                "its schema has {} bytes as far as it is inferred: expected at most {MAX_PARTIAL_SCHEMA_BYTES}, so that it can be merged with those of the other files; declare a schema",
+                json.len()
+            );
+            return Err(not_inferred(work, &what).await);
+        }
         Ok(Some(json)) => json,
-        Ok(None) => return Err(too_slow(work).await),
+        Ok(None) => {
+            let what = "time was over before its schema was inferred: expected the whole file to be read in one invocation; raise the function's memory, or declare a schema";
+            return Err(not_inferred(work, what).await);
+        }
         // Nothing is staged as long as the schema is not there.
         Err(fault) => return Err(give_up(work, &fault, &Checkpoint::default()).await),
     };
@@ -113,11 +123,9 @@ async fn is_there<O: ObjectStore, L, C>(
     }
 }
 
-async fn too_slow<O, L: Ledger, C: Clock>(work: &Work<'_, O, L, C>) -> Failure {
-    let message = format!(
-        "{}: time was over before its schema was inferred: expected the whole file to be read in one invocation; raise the function's memory, or declare a schema",
-        work.part.location()
-    );
+/// Records why nothing was inferred of a file that nothing is wrong with.
+async fn not_inferred<O, L: Ledger, C: Clock>(work: &Work<'_, O, L, C>, what: &str) -> Failure {
+    let message = format!("{}: {what}", work.part.location());
     recorded(
         work.part.fail(&message, OnFailure::Keep).await,
         invalid(message),

@@ -97,7 +97,8 @@ where
     C: Clock,
 {
     let part = &work.part;
-    let mut outputs = Outputs::resume(work.objects, plan, progress.outputs.clone())?;
+    let mut outputs =
+        Outputs::resume(work.objects, plan, progress.outputs.clone())?.holding(work.held_bytes);
     let file = &part.file;
     let mut source = DataFile::open(
         work.objects,

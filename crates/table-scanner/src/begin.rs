@@ -1,9 +1,10 @@
 //! Beginning a scan: what it is, recorded once.
 
+use export_jobs::hold::{self, HeldRow, Hold};
 use export_jobs::names::{scan_job, segment_part};
 use export_jobs::{PartRow, SCAN_PART, ScanRow, Status, change, read};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use storage::{Clock, ItemStore, Ledger, ObjectStore, StorageError, TableStore};
+use storage::{Clock, ItemStore, Ledger, ObjectStore, StorageError, TableStore, Workflows};
 use tracing::info;
 
 use crate::error::ScanError;
@@ -17,16 +18,18 @@ use crate::settings::{Resolved, resolve};
 /// Rows of the ledger that are read or written at the same time.
 pub const LEDGER_CONCURRENCY: usize = 32;
 
-/// Records a scan, or finds it recorded: the same id is the same scan.
-pub async fn begin<O, T, L, C>(
+/// Records a scan, or finds it recorded: the same id is the same scan. It is taken for the execution that asks, unless another one
+/// that runs has it.
+pub async fn begin<O, T, L, W, C>(
     request: &BeginRequest,
     invocation: Invocation,
-    dependencies: &Dependencies<O, T, L, C>,
+    dependencies: &Dependencies<O, T, L, W, C>,
 ) -> Result<Begun, ScanError>
 where
     O: ObjectStore,
     T: ItemStore + TableStore,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     let (ledger, clock) = (&dependencies.ledger, &dependencies.clock);
@@ -65,6 +68,7 @@ where
         bucket: known.map_or(&config.lake_bucket, |row| &row.bucket).clone(),
         settings,
         schema_key,
+        execution: None,
         rows_written: 0,
         start_time: clock.now().iso(),
         end_time: None,
@@ -77,14 +81,32 @@ where
             return Ok(asked.clone());
         };
         check_same(found, &asked)?;
-        if found.processing_status == Status::Failed {
-            found.processing_status = Status::InProgress;
-            found.error_message = None;
-            found.end_time = None;
+        if found.is_failed() {
+            // Nobody works on a scan that FAILED: whoever had it said so, or has ended.
+            found.execution = None;
+            found.reopen();
         }
         Ok::<_, ScanError>(found.clone())
     })
     .await??;
+    if let Some(execution) = &request.execution {
+        let Dependencies { workflows, .. } = dependencies;
+        let table = &config.table;
+        let found =
+            hold::take::<ScanRow, _, _, _>(ledger, workflows, clock, table, &job, execution);
+        match found.await? {
+            None => return Err(ScanError::NoJob(job)),
+            Some(Hold::Taken | Hold::Completed) => {}
+            Some(Hold::Elsewhere { execution, message }) => {
+                info!(job, execution, "another execution works on the scan");
+                return Ok(Begun::Elsewhere {
+                    job,
+                    execution,
+                    message,
+                });
+            }
+        }
+    }
     if row.processing_status != Status::Completed {
         record_segments(dependencies, &job, row.segments).await?;
     }
@@ -97,7 +119,7 @@ where
         was_known = recorded.is_some(),
         "a scan was begun"
     );
-    Ok(Begun {
+    Ok(Begun::Begun {
         job,
         segments: (0..row.segments).collect(),
     })
@@ -148,8 +170,8 @@ fn check_same(found: &ScanRow, asked: &ScanRow) -> Result<(), ScanError> {
 }
 
 /// Records the segments as PENDING, so that whoever looks into the ledger sees what is to come.
-async fn record_segments<O, T, L: Ledger, C: Clock>(
-    dependencies: &Dependencies<O, T, L, C>,
+async fn record_segments<O, T, L: Ledger, W, C: Clock>(
+    dependencies: &Dependencies<O, T, L, W, C>,
     job: &str,
     segments: u32,
 ) -> Result<(), StorageError> {

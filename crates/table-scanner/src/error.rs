@@ -71,6 +71,21 @@ pub enum ScanError {
     /// Another worker has taken the segment over.
     #[error("another worker has taken {0} over: expected one worker at a time")]
     Lost(String),
+    /// Another execution has taken the scan over.
+    #[error(
+        "the execution {holder} works on {job}: expected {execution}, which had it, to leave the segments to that one"
+    )]
+    Elsewhere {
+        /// The ledger's `job`.
+        job: String,
+        /// Whom the scan's row names.
+        holder: String,
+        /// For whom the segment was to be read.
+        execution: String,
+    },
+    /// Whose scan it is cannot be told.
+    #[error(transparent)]
+    Hold(#[from] Failure),
     /// The time was over before anything could be committed.
     #[error("the time was over before anything of {0} was committed: expected a longer time")]
     TimeOver(String),
@@ -103,6 +118,7 @@ impl From<&ScanError> for Failure {
         let kind = match error {
             ScanError::Document(DocumentError::Store(error)) => return Self::from(error),
             ScanError::Document(_) => FailureKind::Invalid,
+            ScanError::Hold(failure) => return failure.clone(),
             ScanError::Request(_)
             | ScanError::Settings(_)
             | ScanError::Unusable(_)
@@ -110,6 +126,7 @@ impl From<&ScanError> for Failure {
             | ScanError::OtherTable { .. }
             | ScanError::NoJob(_)
             | ScanError::NoSegment { .. }
+            | ScanError::Elsewhere { .. }
             | ScanError::Gone { .. } => FailureKind::Invalid,
             ScanError::ClockAhead(_) | ScanError::Lost(_) | ScanError::TimeOver(_) => {
                 FailureKind::Transient

@@ -1,8 +1,10 @@
 //! The end of a scan: it is whole, or segments are missing, or something else lies where they are.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use bytes::Bytes;
+use export_jobs::hold::{ExecutionArn, at_work};
 use export_jobs::names::{
     change_object, segment_part, success_object, table_object, window_folder,
 };
@@ -12,7 +14,7 @@ use export_jobs::{
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use records::changes::{Completion, SnapshotSource, completion_object, hour_folder};
 use serde_json::json;
-use storage::{Clock, Ledger, ObjectStore, StorageError};
+use storage::{Clock, Ledger, ObjectStore, StorageError, Workflows};
 use tracing::info;
 
 use crate::begin::LEDGER_CONCURRENCY;
@@ -41,13 +43,15 @@ struct Sum {
 }
 
 /// Says that the scan is whole, in the lake and then in the ledger, or what is missing.
-pub async fn finish<O, T, L, C>(
+pub async fn finish<O, T, L, W, C>(
     job: &str,
-    dependencies: &Dependencies<O, T, L, C>,
+    execution: Option<&ExecutionArn>,
+    dependencies: &Dependencies<O, T, L, W, C>,
 ) -> Result<Finished, ScanError>
 where
     O: ObjectStore,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     let ledger = &dependencies.ledger;
@@ -61,10 +65,21 @@ where
         if error.is_none() {
             error = foreign(&dependencies.objects, &scan, &sum).await?;
         }
-        if error.is_none() {
-            put_success(&dependencies.objects, &scan, &sum).await?;
+        let mut other = None;
+        match &mut error {
+            None => put_success(&dependencies.objects, &scan, &sum).await?,
+            Some(error) => {
+                let (workflows, holder) = (&dependencies.workflows, scan.execution.as_deref());
+                other = at_work::<ScanRow, _>(workflows, job, holder, execution).await?;
+                if let Some(other) = &other {
+                    *error = format!("{error}; {other}");
+                }
+            }
         }
-        record(dependencies, job, &sum, error.as_deref()).await?;
+        // What is missing is missing since somebody works on it: that one says what became of the scan.
+        if other.is_none() {
+            record(dependencies, job, &sum, &scan, error.as_deref()).await?;
+        }
     }
     let finished = Finished {
         status: match &error {
@@ -100,17 +115,18 @@ where
 }
 
 async fn sum_up<L: Ledger>(ledger: &L, job: &str, scan: &ScanRow) -> Result<Sum, StorageError> {
-    let rows: Vec<Option<PartRow>> = stream::iter(0..scan.segments)
-        .map(async |segment| {
-            let stored = read::<PartRow, _>(ledger, job, &segment_part(segment)).await?;
-            Ok::<_, StorageError>(stored.map(|stored| stored.row))
-        })
-        .buffered(LEDGER_CONCURRENCY)
-        .try_collect()
-        .await?;
+    // A row may have 400 KB, so not more of them are in memory than are read at the same time.
+    let mut rows = pin!(
+        stream::iter(0..scan.segments)
+            .map(async |segment| {
+                let stored = read::<PartRow, _>(ledger, job, &segment_part(segment)).await?;
+                let row = stored.map(|stored| stored.row).unwrap_or_default();
+                Ok::<_, StorageError>((segment, row))
+            })
+            .buffered(LEDGER_CONCURRENCY)
+    );
     let mut sum = Sum::default();
-    for (segment, row) in (0..).zip(rows) {
-        let row = row.unwrap_or_default();
+    while let Some((segment, row)) = rows.try_next().await? {
         if row.processing_status != Status::Completed {
             let why = row
                 .error_message
@@ -170,12 +186,11 @@ async fn foreign<O: ObjectStore>(
     scan: &ScanRow,
     sum: &Sum,
 ) -> Result<Option<String>, StorageError> {
-    const SEGMENT: &str = "-segment-";
     let success = success_object(&scan.table, &window_of(scan));
     let prefix = match scan.settings.format {
         Format::JsonLines | Format::Parquet => window_folder(&scan.table, &window_of(scan)),
         Format::Changes => format!(
-            "{}{}{SEGMENT}",
+            "{}{}-segment-",
             hour_folder(&scan.table, SnapshotSource::Scan.name(), scan.snapshot_time),
             scan.scan
         ),
@@ -188,8 +203,7 @@ async fn foreign<O: ObjectStore>(
     let made = sum.made.iter().map(|(key, bytes)| (key.as_str(), *bytes));
     let counts = |key: &str| match scan.settings.format {
         Format::JsonLines | Format::Parquet => key != success,
-        // The scan `x-segment-y` has its objects beside those of the scan `x`.
-        Format::Changes => !key[prefix.len()..].contains(SEGMENT),
+        Format::Changes => is_of_segment(&key[prefix.len()..]),
     };
     match compare_folder(objects, folder, made, counts).await {
         Ok(bytes) if bytes == sum.bytes => Ok(None),
@@ -201,6 +215,19 @@ async fn foreign<O: ObjectStore>(
         Err(FolderError::Store(error)) => Err(error),
         Err(fault) => Ok(Some(fault.to_string())),
     }
+}
+
+/// Whether an object whose key goes on like this after `<id>-segment-` is, by its name, of that scan. The objects of the scans
+/// `x-segment` and `x-segment-y` lie beside those of the scan `x`, and no key of theirs goes on so.
+fn is_of_segment(rest: &str) -> bool {
+    let is_number = |text: &str, digits: usize| {
+        text.len() >= digits && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    [".jsonl.gz", ".jsonl.zst", ".jsonl"]
+        .iter()
+        .find_map(|ending| rest.strip_suffix(ending))
+        .and_then(|numbers| numbers.split_once('-'))
+        .is_some_and(|(segment, split)| is_number(segment, 4) && is_number(split, 5))
 }
 
 fn describe_missing(missing: &[(u32, String)], segments: u32) -> String {
@@ -262,11 +289,12 @@ async fn put_success<O: ObjectStore>(
     objects.put(&scan.bucket, &key, Bytes::from(body)).await
 }
 
-/// Writes the scan's row.
-async fn record<O, T, L: Ledger, C: Clock>(
-    dependencies: &Dependencies<O, T, L, C>,
+/// Writes how the scan ended; that it FAILED only while its row names whom it named when it was read, and nobody from then on.
+async fn record<O, T, L: Ledger, W, C: Clock>(
+    dependencies: &Dependencies<O, T, L, W, C>,
     job: &str,
     sum: &Sum,
+    seen: &ScanRow,
     error: Option<&str>,
 ) -> Result<(), StorageError> {
     let (ledger, clock) = (&dependencies.ledger, &dependencies.clock);
@@ -279,6 +307,12 @@ async fn record<O, T, L: Ledger, C: Clock>(
             let Some(row) = row else {
                 return;
             };
+            if error.is_some() {
+                if row.execution != seen.execution {
+                    return;
+                }
+                row.execution = None;
+            }
             row.end_time = Some(now.iso());
             row.error_message = error.map(str::to_owned);
             row.processing_status = match error {

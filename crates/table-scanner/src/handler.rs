@@ -2,7 +2,7 @@
 
 use lambda_support::Failure;
 use serde_json::Value;
-use storage::{Clock, ItemStore, Ledger, ObjectStore, TableStore, Timestamp};
+use storage::{Clock, ItemStore, Ledger, ObjectStore, TableStore, Timestamp, Workflows};
 
 use crate::begin::begin;
 use crate::config::Config;
@@ -13,13 +13,15 @@ use crate::request::Request;
 use crate::segment::scan_segment;
 
 /// What the handler borrows from `main`, or from a test.
-pub struct Dependencies<O, T, L, C> {
+pub struct Dependencies<O, T, L, W, C> {
     /// The lake.
     pub objects: O,
     /// The table.
     pub tables: T,
     /// The ledger.
     pub ledger: L,
+    /// The state machine's executions.
+    pub workflows: W,
     /// Wall-clock time.
     pub clock: C,
     /// The environment's settings.
@@ -40,15 +42,16 @@ pub struct Invocation {
 /// # Errors
 /// `Invalid` for an event, settings or a table that cannot be used, and for rows that can never be written; `Transient` if the
 /// same call can succeed later, also if another worker has taken the segment over.
-pub async fn handle<O, T, L, C>(
+pub async fn handle<O, T, L, W, C>(
     event: &Value,
     invocation: Invocation,
-    dependencies: &Dependencies<O, T, L, C>,
+    dependencies: &Dependencies<O, T, L, W, C>,
 ) -> Result<Report, Failure>
 where
     O: ObjectStore,
     T: ItemStore + TableStore,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     act(event, invocation, dependencies)
@@ -56,22 +59,30 @@ where
         .map_err(|error| Failure::from(&error))
 }
 
-async fn act<O, T, L, C>(
+async fn act<O, T, L, W, C>(
     event: &Value,
     invocation: Invocation,
-    dependencies: &Dependencies<O, T, L, C>,
+    dependencies: &Dependencies<O, T, L, W, C>,
 ) -> Result<Report, ScanError>
 where
     O: ObjectStore,
     T: ItemStore + TableStore,
     L: Ledger,
+    W: Workflows,
     C: Clock,
 {
     Ok(match Request::read(event, &dependencies.config.table)? {
         Request::Begin(request) => Report::Begun(begin(&request, invocation, dependencies).await?),
-        Request::Scan { job, segment } => {
-            Report::Segment(scan_segment(&job, segment, invocation, dependencies).await?)
+        Request::Scan {
+            job,
+            segment,
+            execution,
+        } => {
+            let execution = execution.as_ref();
+            Report::Segment(scan_segment(&job, segment, execution, invocation, dependencies).await?)
         }
-        Request::Finish { job } => Report::Finished(finish(&job, dependencies).await?),
+        Request::Finish { job, execution } => {
+            Report::Finished(finish(&job, execution.as_ref(), dependencies).await?)
+        }
     })
 }

@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
         objects: clients.objects(),
         tables: clients.tables(),
         ledger: clients.ledger(&config.ledger_table),
+        workflows: clients.workflows(),
         clock: SystemClock,
         config,
     };

@@ -17,11 +17,24 @@ pub enum Report {
 
 /// The answer of `begin`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Begun {
-    /// The ledger's `job`.
-    pub job: String,
-    /// The segments, to be scanned in any order, as many at the same time as one likes.
-    pub segments: Vec<u32>,
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Begun {
+    /// The scan is recorded, and whoever asked works on it.
+    Begun {
+        /// The ledger's `job`.
+        job: String,
+        /// The segments, to be scanned in any order, as many at the same time as one likes.
+        segments: Vec<u32>,
+    },
+    /// Another execution works on it.
+    Elsewhere {
+        /// The ledger's `job`.
+        job: String,
+        /// Its ARN.
+        execution: String,
+        /// One sentence for whoever reads the execution that asked.
+        message: String,
+    },
 }
 
 /// The answer of `scan`.

@@ -1,5 +1,6 @@
 //! The event: one step of the state machine.
 
+use export_jobs::hold::ExecutionArn;
 use export_jobs::{Format, SchemaMode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,11 +23,15 @@ pub enum Request {
         job: String,
         /// The segment, from 0.
         segment: u32,
+        /// For whom: nothing is read for an execution that another one took the scan over from.
+        execution: Option<ExecutionArn>,
     },
     /// Say that the scan is whole, or what is missing.
     Finish {
         /// The ledger's `job`.
         job: String,
+        /// Who asks: of a scan that another execution works on, nobody else says that it FAILED.
+        execution: Option<ExecutionArn>,
     },
 }
 
@@ -37,6 +42,9 @@ pub enum Request {
 pub struct BeginRequest {
     /// What tells the scan from others of the table: the same id is the same scan, however often it is asked for.
     pub scan: String,
+    /// Who asks: another execution leaves the scan to this one as long as it runs. Nothing, as when somebody calls the function by
+    /// hand: the scan is nobody's.
+    pub execution: Option<ExecutionArn>,
     /// Into how many parts the table is cut.
     pub segments: Option<u32>,
     /// Read units a second that all segments together may take; 0 for no limit.
@@ -100,7 +108,7 @@ impl Request {
                     return Err(RequestError::Segments(segments));
                 }
             }
-            Self::Scan { job, .. } | Self::Finish { job } => {
+            Self::Scan { job, .. } | Self::Finish { job, .. } => {
                 let id = job
                     .strip_prefix("scan/")
                     .and_then(|rest| rest.strip_prefix(table))
@@ -153,11 +161,13 @@ mod tests {
             read(&json!({"action": "scan", "job": job, "segment": 7})).unwrap(),
             Request::Scan {
                 job: job.clone(),
-                segment: 7
+                segment: 7,
+                execution: None
             }
         );
         let finish = json!({"action": "finish", "job": job});
-        assert_eq!(read(&finish).unwrap(), Request::Finish { job });
+        let execution = None;
+        assert_eq!(read(&finish).unwrap(), Request::Finish { job, execution });
     }
 
     #[test]

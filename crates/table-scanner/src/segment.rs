@@ -6,6 +6,7 @@
 use std::time::Duration;
 use std::vec;
 
+use export_jobs::hold::ExecutionArn;
 use export_jobs::names::segment_part;
 use export_jobs::output::{Checkpoint, OutputError, OutputPlan, Outputs, discard_all};
 use export_jobs::{PartRow, SCAN_PART, ScanRow, Status, read};
@@ -31,11 +32,15 @@ const TIME_TO_LEAVE: Duration = Duration::from_secs(3);
 const TIME_TO_FINISH: Duration = Duration::from_secs(30);
 
 /// Reads a segment from where the last invocation stopped, as far as the time allows.
-pub async fn scan_segment<O, T, L, C>(
+///
+/// An execution for which it is read has to be the one that the scan's row names, if that names any: another one that took the scan
+/// over has found that this one had ended, and works on the segments, though this one was redriven since.
+pub async fn scan_segment<O, T, L, W, C>(
     job: &str,
     segment: u32,
+    execution: Option<&ExecutionArn>,
     invocation: Invocation,
-    dependencies: &Dependencies<O, T, L, C>,
+    dependencies: &Dependencies<O, T, L, W, C>,
 ) -> Result<SegmentReport, ScanError>
 where
     O: ObjectStore,
@@ -61,6 +66,15 @@ where
         && stored.row.processing_status == Status::Completed
     {
         return Ok(SegmentReport::of(segment, &stored.row));
+    }
+    if let (Some(execution), Some(holder)) = (execution, &scan.execution)
+        && !execution.is(holder)
+    {
+        return Err(ScanError::Elsewhere {
+            job: job.to_owned(),
+            holder: holder.clone(),
+            execution: execution.to_string(),
+        });
     }
     let shape = dependencies.tables.describe(&scan.table).await?;
     check_table(&dependencies.tables, &scan).await?;

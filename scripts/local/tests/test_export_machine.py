@@ -231,9 +231,10 @@ class ExportMachine(unittest.TestCase):
         begins = [RUNNING | {"job": f"job-{number}", "window": f"window-{number}"} for number in range(3)]
         finishes = [COMPLETED | {"more": True}] * 2 + [COMPLETED]
         export = Export(script={"begin": begins, "poll": [{"status": "COMPLETED"}], "finish": finishes})
-        report = self.succeeded(export.run({"type": "incremental", "restart_chain": True}))
+        execution = export.run({"type": "incremental", "restart_chain": True})
+        report = self.succeeded(execution)
         self.assertEqual((3, "window-2", False), (report["windows"], report["window"], report["more"]))
-        self.assertEqual([{"job": f"job-{number}"} for number in range(3)], export.events("finish"))
+        self.assertEqual([{"job": f"job-{number}", "execution": execution["executionArn"]} for number in range(3)], export.events("finish"))
         # The chain begins anew once.
         self.assertEqual([{"type": "incremental", "restart_chain": True}] + [{"type": "incremental"}] * 2, export.events("begin"))
         self.assertEqual(9, len(export.events("transform")))

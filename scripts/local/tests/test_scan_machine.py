@@ -10,6 +10,8 @@ from scripted import Scripted, children, map_runs
 JOB = "scan/offers/first"
 ORDER = {"scan": "first", "segments": 3}
 COMPLETED = {"status": "COMPLETED", "items": 9, "segments": 3, "failed_segments": [], "snapshot": False, "message": ""}
+BEGUN = {"state": "begun", "job": JOB, "segments": [0, 1, 2]}
+ELSEWHERE = {"state": "elsewhere", "job": JOB, "execution": "arn:aws:states:us-east-1:000000000000:execution:transload-scan:first", "message": "it goes on"}
 AGAIN = {"status": "CONTINUE", "rows_read": 1}
 
 
@@ -18,7 +20,7 @@ class Scan(Scripted):
 
     def __init__(self, changes: dict[str, str] | None = None, script: dict[str, list[dict]] | None = None, **substitutions: object) -> None:
         good = {
-            "begin": [{"job": JOB, "segments": [0, 1, 2]}],
+            "begin": [BEGUN],
             "scan": [{"status": "COMPLETED", "rows_read": 3}],
             "finish": [COMPLETED],
         }
@@ -39,24 +41,33 @@ class ScanMachine(unittest.TestCase):
         execution = scan.run(ORDER | {"read_units": 500})
         self.assertEqual({"job": JOB, "scan": "first"} | COMPLETED, self.succeeded(execution))
         self.assertEqual(["begin", "scan", "finish"], scan.course())
-        self.assertEqual([ORDER | {"read_units": 500}], scan.events("begin"))
+        by = {"execution": execution["executionArn"]}
+        self.assertEqual([ORDER | {"read_units": 500} | by], scan.events("begin"))
         events = scan.events("scan")
-        self.assertEqual([1, 4, 1], [events.count({"job": JOB, "segment": segment}) for segment in range(3)])
+        self.assertEqual([1, 4, 1], [events.count({"job": JOB, "segment": segment} | by) for segment in range(3)])
         self.assertEqual(6, len(events))
-        self.assertEqual([{"job": JOB}], scan.events("finish"))
+        self.assertEqual([{"job": JOB} | by], scan.events("finish"))
         (run,) = map_runs(execution)
         self.assertEqual((100, 100), (run["maxConcurrency"], run["toleratedFailurePercentage"]))
 
     def test_one_segment_is_a_list_too(self) -> None:
-        scan = Scan(script={"begin": [{"job": JOB, "segments": [0]}]})
-        self.succeeded(scan.run(ORDER))
-        self.assertEqual([{"job": JOB, "segment": 0}], scan.events("scan"))
+        scan = Scan(script={"begin": [BEGUN | {"segments": [0]}]})
+        execution = scan.run(ORDER)
+        self.succeeded(execution)
+        self.assertEqual([{"job": JOB, "segment": 0, "execution": execution["executionArn"]}], scan.events("scan"))
+
+    def test_a_scan_that_another_execution_works_on_is_left_to_it(self) -> None:
+        scan = Scan(script={"begin": [ELSEWHERE]})
+        execution = scan.run(ORDER)
+        self.assertEqual({"scan": "first"} | ELSEWHERE, self.succeeded(execution))
+        self.assertEqual(["begin"], scan.course())
+        self.assertEqual([], map_runs(execution))
 
     def test_a_scan_without_a_name_is_called_after_its_start_and_a_failure_says_so(self) -> None:
         scan = Scan(script={"finish": [{"error": "Internal"}]})
         execution = scan.run({"segments": 3})
         name = execution["startDate"].strftime("%Y%m%dT%H%M%SZ")
-        self.assertEqual([{"segments": 3, "scan": name}], scan.events("begin"))
+        self.assertEqual([{"segments": 3, "scan": name, "execution": execution["executionArn"]}], scan.events("begin"))
         self.assertEqual({"segments": 3, "scan": name}, self.failed(execution, "Scan.Interrupted")["input"])
 
     def test_a_segment_that_fails_stops_no_other_and_is_named(self) -> None:
@@ -72,7 +83,7 @@ class ScanMachine(unittest.TestCase):
         self.assertEqual(["FAILED", "SUCCEEDED", "SUCCEEDED"], sorted(child["status"] for child in children(execution)))
 
     def test_a_child_ends_before_its_history_is_full(self) -> None:
-        scan = Scan(script={"begin": [{"job": JOB, "segments": [4]}], "scan": [AGAIN], "finish": [COMPLETED | {"status": "FAILED"}]}, CallsPerSegment=3)
+        scan = Scan(script={"begin": [BEGUN | {"segments": [4]}], "scan": [AGAIN], "finish": [COMPLETED | {"status": "FAILED"}]}, CallsPerSegment=3)
         execution = scan.run(ORDER)
         self.failed(execution, "Scan.Incomplete")
         self.assertEqual(3, len(scan.events("scan")))
@@ -99,7 +110,9 @@ class ScanMachine(unittest.TestCase):
         scan = Scan(script={"scan:2": [{"error": "Internal"}, {"status": "COMPLETED"}], "finish": [COMPLETED | {"status": "FAILED"}, COMPLETED]})
         again = self.failed(scan.run(ORDER), "Scan.Incomplete")["input"]
         self.succeeded(scan.run(again))
-        self.assertEqual([ORDER, ORDER], scan.events("begin"))
+        first, second = scan.events("begin")
+        self.assertNotEqual(first.pop("execution"), second.pop("execution"))
+        self.assertEqual([ORDER, ORDER], [first, second])
 
 
 if __name__ == "__main__":

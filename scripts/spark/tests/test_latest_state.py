@@ -168,11 +168,13 @@ class QueryExport(LocalSpark):
                 f" to '{folder}/aaaa-00000.parquet' (format parquet, compression zstd)"
             )
 
+    def cells(self, printed: str) -> list[list[str]]:
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("|")]
+
     def test_items_are_counted_by_data_set(self) -> None:
         code, printed = self.run_job(query_export, "--table", str(self.table), "--window", self.WINDOW)
         self.assertEqual(0, code, printed)
-        cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("|")]
-        self.assertEqual([["tl_type", "items", "with_extra"], ["007", "1", "0"], ["042", "2", "1"]], cells)
+        self.assertEqual([["tl_type", "items", "with_extra"], ["007", "1", "0"], ["042", "2", "1"]], self.cells(printed))
 
     def test_one_data_set_is_asked_with_exact_numbers(self) -> None:
         query_export.items(self.spark, str(self.table), self.WINDOW, "042")
@@ -183,6 +185,23 @@ class QueryExport(LocalSpark):
         query_export.items(self.spark, str(self.table), self.WINDOW)
         rows = self.spark.sql("select id, price, tl_type from items order by id").collect()
         self.assertEqual([(1, "12.50", "042"), (2, "3.00", "042"), (3, "None", "007")], [(row.id, str(row.price), row.tl_type) for row in rows])
+
+    def test_data_sets_whose_columns_cannot_be_merged_are_counted_and_asked_one_by_one(self) -> None:
+        self.data_set("a%2Fb", "id::varchar as id, price::bigint as price, extra::varchar as _extra", "('x', 5, '{}')")
+        job = ("--table", str(self.table), "--window", self.WINDOW)
+        code, printed = self.run_job(query_export, *job)
+        self.assertEqual(0, code, printed)
+        self.assertEqual([["007", "1", "0"], ["042", "2", "1"], ["a/b", "1", "1"]], self.cells(printed)[1:])
+        code, printed = self.run_job(query_export, *job, "--query", "select count(*) as items from items")
+        self.assertEqual(1, code)
+        for words in (
+            "id (bigint in 007, 042; string in a%2Fb), price (decimal(38,2) in 042; bigint in a%2Fb): expected one data set, with --type",
+        ):
+            self.assertIn(words, printed)
+        for query in ((), ("--query", "select tl_type, sum(price) as price, count(id) as ids from items group by tl_type")):
+            code, printed = self.run_job(query_export, *job, "--type", "a%2Fb", *query)
+            self.assertEqual(0, code, printed)
+            self.assertEqual([["a/b", "5" if query else "1", "1"]], self.cells(printed)[1:])
 
     def test_a_window_that_is_not_whole_is_refused(self) -> None:
         code, printed = self.run_job(query_export, "--table", str(self.table), "--window", "full-20261128T040000Z")

@@ -26,7 +26,7 @@ pub enum OutputError {
     Settings(String),
     /// More objects than the part's row can list.
     #[error(
-        "the lines make more objects than one row of the ledger can list: expected at most {MAX_DATA_SETS} values of the discriminator, shorter ones, or larger splits"
+        "the lines make more objects than one row of the ledger can list: expected at most {MAX_DATA_SETS} values of the discriminator, and fewer and larger objects: raise the size of a split, or where there are many values the function's memory"
     )]
     TooManyObjects,
     /// A data set whose name is too long for S3.

@@ -12,8 +12,8 @@ use super::object::{Object, Tools};
 use super::plan::OutputPlan;
 use crate::settings::Format;
 
-/// Bytes that all data sets together hold back, of lines that are not compressed yet and of parts that are not full. A single
-/// one never gets there.
+/// Bytes that all data sets together hold back unless it is said otherwise, of lines that are not compressed yet and of parts that
+/// are not full. A single one never gets there.
 pub const HELD_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of JSON that the objects and data sets of a part may take in its row: DynamoDB's limit of an item is 400 KB.
 const MAX_LISTED_BYTES: usize = 300 * 1024;
@@ -31,6 +31,7 @@ pub struct Outputs<'a, O> {
     /// Where a data set is among them.
     by_name: HashMap<String, usize>,
     pub(super) held_bytes: usize,
+    most_held_bytes: usize,
     staged: Vec<StagedObject>,
     /// How many of the staged objects were there when this began.
     resumed: usize,
@@ -70,6 +71,7 @@ impl<'a, O: ObjectStore> Outputs<'a, O> {
             sets: Vec::new(),
             by_name: HashMap::new(),
             held_bytes: 0,
+            most_held_bytes: HELD_BYTES,
             resumed: checkpoint.objects.len(),
             listed_bytes: checkpoint.objects.iter().map(listed_bytes).sum(),
             staged: checkpoint.objects,
@@ -79,6 +81,14 @@ impl<'a, O: ObjectStore> Outputs<'a, O> {
             outputs.sets[set].mark = mark;
         }
         Ok(outputs)
+    }
+
+    /// Holds back so many bytes, and not [`HELD_BYTES`]: the more, the fewer objects many data sets come to. Where an object ends
+    /// may depend on it, what is in the objects of all invocations together does not.
+    #[must_use]
+    pub fn holding(mut self, bytes: usize) -> Self {
+        self.most_held_bytes = bytes;
+        self
     }
 
     /// Takes the next line. `number` counts the part's lines from 0.
@@ -114,7 +124,7 @@ impl<'a, O: ObjectStore> Outputs<'a, O> {
         if object.is_full(self.plan.settings.split_bytes) {
             self.end(set).await?;
         }
-        while self.held_bytes > HELD_BYTES {
+        while self.held_bytes > self.most_held_bytes {
             let Some(largest) = self.largest() else { break };
             self.end(largest).await?;
         }

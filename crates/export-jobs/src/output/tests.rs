@@ -246,6 +246,34 @@ fn long_names_of_data_sets_count_for_what_the_row_can_list() {
 }
 
 #[test]
+fn promise_4_a_function_with_more_memory_holds_more_and_makes_fewer_objects() {
+    run(async {
+        let kind_of = |number: usize| format!("kind-{:02}", number % 40);
+        let lines: Vec<String> = (0..1_000)
+            .map(|number| line(number as u64, &kind_of(number), 50_000))
+            .collect();
+        let plan = plan(Codec::Zstd, 1 << 30);
+        let mut counts = Vec::new();
+        let mut read_first = None;
+        for held in [HELD_BYTES / 2, HELD_BYTES, 2 * HELD_BYTES] {
+            let objects = MemoryObjects::new().with_bucket(LAKE);
+            let mut outputs = Outputs::new(&objects, &plan).unwrap().holding(held);
+            for (number, line) in (0..).zip(&lines) {
+                outputs.add(number, line.as_bytes()).await.unwrap();
+                assert!(outputs.held_bytes <= held);
+            }
+            let whole = outputs.finish().await.unwrap();
+            publish_all(&objects, &whole.objects).await.unwrap();
+            let rows = read(&objects);
+            assert!(*read_first.get_or_insert_with(|| rows.clone()) == rows);
+            counts.push(whole.objects.len());
+        }
+        assert!(counts[0] > counts[1] && counts[1] > counts[2], "{counts:?}");
+        assert_eq!(counts[2], 40);
+    });
+}
+
+#[test]
 fn an_object_of_several_parts_is_one_text() {
     run(async {
         for codec in [Codec::Gzip, Codec::Zstd] {
@@ -341,7 +369,10 @@ fn what_a_row_cannot_list_is_refused_and_discarded() {
                 Err(error) => break error,
             }
         };
-        assert!(error.to_string().contains("or larger splits"), "{error}");
+        assert!(
+            error.to_string().contains("raise the size of a split"),
+            "{error}"
+        );
         let listed = serde_json::to_string(outputs.staged()).unwrap().len();
         assert!(
             (200_000..350_000).contains(&listed),

@@ -10,18 +10,18 @@ use serde_json::{Value as Json, json};
 use storage::ErrorKind;
 use storage::failing::{Fault, FaultPlan, Rates};
 
-const JOB: &str = "export/offers/full-weekly";
+pub const JOB: &str = "export/offers/full-weekly";
 
-fn begin() -> Step {
+pub fn begin() -> Step {
     Step::Begin(json!({"action": "begin", "type": "full", "window": "weekly"}))
 }
 
-fn plan_of(execution: &str) -> Json {
+pub fn plan_of(execution: &str) -> Json {
     json!({"action": "plan", "job": JOB, "execution": execution})
 }
 
 /// An execution that has gone so many steps: it has begun, polled, planned, transformed, finished.
-async fn gone(world: &World, steps: usize) -> (String, Step) {
+pub async fn gone(world: &World, steps: usize) -> (String, Step) {
     let execution = world.execution().await;
     let mut step = begin();
     for _ in 0..steps {
@@ -32,7 +32,7 @@ async fn gone(world: &World, steps: usize) -> (String, Step) {
 }
 
 /// A window whose files an execution has planned, which runs.
-async fn held() -> (World, String) {
+pub async fn held() -> (World, String) {
     let world = World::new(1);
     let (holder, step) = gone(&world, 3).await;
     assert_eq!(step, Step::Transform(JOB.to_owned()));
@@ -40,7 +40,7 @@ async fn held() -> (World, String) {
     (world, holder)
 }
 
-async fn holder_of(world: &World) -> Option<String> {
+pub async fn holder_of(world: &World) -> Option<String> {
     world.row(JOB).await.expect("it was begun").execution
 }
 

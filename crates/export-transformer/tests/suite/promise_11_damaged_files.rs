@@ -363,3 +363,52 @@ fn a_schema_is_inferred_once_and_makes_parquet() {
         }
     });
 }
+
+/// A line of this data set with a thousand attributes, whose names are as long as they may be.
+fn wide_line(kind: usize) -> String {
+    let values: String = (0..1_000)
+        .map(|number| format!(r#","{number:0>255}":{{"S":""}}"#))
+        .collect();
+    format!(r#"{{"Item":{{"kind":{{"S":"{kind}"}}{values}}}}}"#)
+}
+
+#[test]
+fn promise_11_a_schema_that_is_too_large_to_be_merged_is_refused_before_it_is_kept() {
+    run_paused(async {
+        let mut columns = settings(Format::Parquet, 20_000);
+        columns.schema = Some(export_jobs::SchemaMode::Inferred);
+        columns.discriminator = Some("kind".to_owned());
+        let key = "schemas/table=offers/full-20261121T040000Z/abcd.json";
+        for (kinds, fits) in [(20, true), (60, false)] {
+            let text: Vec<String> = (0..kinds).map(wide_line).collect();
+            let body = gzip(&text_of(&text));
+            let file = entry(&body, kinds as u64);
+            let world = World::with_body(columns.clone(), body, file);
+            let answer = world.invoke_for("infer", LONG).await;
+            let kept = world
+                .objects
+                .content(LAKE, key)
+                .map(|kept| kept.len() as u64);
+            if fits {
+                answer.unwrap();
+                // More than a document may have that people write.
+                assert!(kept.is_some_and(|bytes| bytes > 4 << 20), "{kept:?} bytes");
+                continue;
+            }
+            let failure = answer.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Invalid, "{failure}");
+            assert!(
+                failure
+                    .message
+                    .starts_with(&format!("s3://{LAKE}/{KEY}: its schema has "))
+                    && failure.message.contains("expected at most 16777216")
+                    && failure.message.ends_with("declare a schema"),
+                "{failure}"
+            );
+            assert_eq!(kept, None);
+            let row = world.part().await.unwrap();
+            assert_eq!(row.processing_status, Status::Failed);
+            assert_eq!(row.error_message.as_ref(), Some(&failure.message));
+        }
+    });
+}

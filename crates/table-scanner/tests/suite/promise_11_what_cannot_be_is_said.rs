@@ -35,7 +35,7 @@ async fn refusal(world: &World, event: Json) -> String {
 #[tokio::test(start_paused = true)]
 async fn promise_3_the_same_id_is_the_same_scan_and_other_settings_are_refused() {
     let world = world();
-    let begun = json!({"job": JOB, "segments": [0, 1]});
+    let begun = json!({"state": "begun", "job": JOB, "segments": [0, 1]});
     world.begin_in_calm().await;
     let before = world.scan_row();
     for event in [

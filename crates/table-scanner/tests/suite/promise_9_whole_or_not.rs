@@ -67,13 +67,14 @@ async fn promise_9_what_lies_beside_the_segments_objects_keeps_a_scan_from_being
         let lake = world.lake.inner();
 
         let strange = last.replace("segment-0001-", "segment-0001-9");
-        put(&world, &strange, "x").await.expect("memory");
-        refused(
-            &world,
-            &format!("{strange} is of no segment of this scan: expected only"),
-        )
-        .await;
-        lake.delete(LAKE, &strange).await.expect("memory");
+        let of_more_segments = last.replace("segment-0001-", "segment-10000-");
+        let as_another_kind = last.replace(".jsonl.gz", ".jsonl");
+        for key in [&of_more_segments, &as_another_kind, &strange] {
+            put(&world, key, "x").await.expect("memory");
+            let expected = format!("{key} is of no segment of this scan: expected only");
+            refused(&world, &expected).await;
+            lake.delete(LAKE, key).await.expect("memory");
+        }
 
         let whole = lake.content(LAKE, last).expect("it is there");
         put(&world, last, whole.slice(1..)).await.expect("memory");
@@ -87,10 +88,16 @@ async fn promise_9_what_lies_beside_the_segments_objects_keeps_a_scan_from_being
         refused(&world, &format!("{last} is not there: expected")).await;
         put(&world, last, whole).await.expect("memory");
 
-        // Of another scan in the same hour, whose name begins like this one's.
-        let other = last.replace("/one-segment-", "/one-segment-two-segment-");
-        let of_another_table = last.replace("offers", "offers2");
-        for key in [&other, &of_another_table] {
+        // Of other scans in the same hour, whose names begin like this one's.
+        let other = |name: &str| last.replace("/one-segment-", &format!("/{name}-segment-"));
+        for key in [
+            &other("one-segment-two"),
+            &other("one-segment"),
+            &other("one-segment-0000"),
+            &other("one-segment-0000-00000"),
+            &other("one-segment-0000-00000.jsonl.gz"),
+            &last.replace("offers", "offers2"),
+        ] {
             if key != last {
                 put(&world, key, "x").await.expect("memory");
             }

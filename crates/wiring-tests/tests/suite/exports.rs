@@ -404,6 +404,7 @@ fn the_samples_for_table_scanner_mean_what_the_readme_says() {
     let scan = Request::Scan {
         job: scan_job(table, &begin.scan),
         segment: 1,
+        execution: None,
     };
     assert_eq!(request("scan-segment.json").ok(), Some(scan));
     let error = request("scan-malformed.json").unwrap_err().to_string();

@@ -13,7 +13,7 @@ use export_jobs::{
     EXPORT_PART, JobRow, Manifest, OutputObject, PartRow, Span, Status, change, read,
 };
 use export_poller::{Config, Dependencies, handle};
-use lambda_support::{Environment, Failure, FailureKind};
+use lambda_support::{Failure, FailureKind};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use records::{KeyAttribute, KeyType, TableShape};
@@ -29,6 +29,9 @@ pub const LAKE: &str = "lake";
 pub const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/offers";
 pub const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:transload-export";
 
+/// How long a call of the function may take.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
 /// Stores, and what happened to them.
 pub struct World {
     pub lake: Failing<MemoryObjects>,
@@ -39,6 +42,8 @@ pub struct World {
     pub clock: TestClock,
     pub window_seconds: u64,
     pub view: ExportView,
+    /// Variables of the function besides.
+    pub variables: Vec<(&'static str, &'static str)>,
     random: RefCell<ChaCha8Rng>,
     pub crashes: Cell<usize>,
     pub failures: Cell<usize>,
@@ -116,6 +121,7 @@ impl World {
             clock,
             window_seconds: 3_600,
             view: ExportView::NewAndOldImages,
+            variables: Vec::new(),
             random: RefCell::new(ChaCha8Rng::seed_from_u64(seed)),
             crashes: Cell::new(0),
             failures: Cell::new(0),
@@ -130,14 +136,15 @@ impl World {
             ExportView::NewImage => "NEW_IMAGE",
             ExportView::NewAndOldImages => "NEW_AND_OLD_IMAGES",
         };
-        Config::read(&Environment::from([
+        let mut variables = vec![
             ("TABLE_NAME", TABLE),
             ("LEDGER_TABLE", "ledger"),
             ("LAKE_BUCKET", LAKE),
             ("WINDOW_SECONDS", &seconds),
             ("EXPORT_VIEW", view),
-        ]))
-        .expect("the settings are good")
+        ];
+        variables.extend(&self.variables);
+        Config::read(&variables.into_iter().collect()).expect("the settings are good")
     }
 
     pub fn draw(&self, range: std::ops::RangeInclusive<u64>) -> u64 {
@@ -159,11 +166,12 @@ impl World {
             clock: self.clock,
             config: self.config(),
         };
+        let deadline = self.clock.now().plus(TIMEOUT);
         tokio::select! {
             biased;
-            answer = handle(event, &dependencies) => Some(answer),
+            answer = handle(event, deadline, &dependencies) => Some(answer),
             () = plan.crashed() => None,
-            () = tokio::time::sleep(Duration::from_secs(900)) => None,
+            () = tokio::time::sleep(TIMEOUT) => None,
         }
         .filter(|_| !plan.is_dead())
         .map(|answer| answer.map(|answer| serde_json::to_value(answer).expect("answers are JSON")))
@@ -242,7 +250,8 @@ impl World {
             Step::Poll(job) => json!({"action": "poll", "job": job}),
             Step::Plan(job) if execution == BY_HAND => json!({"action": "plan", "job": job}),
             Step::Plan(job) => json!({"action": "plan", "job": job, "execution": execution}),
-            Step::Finish(job) => json!({"action": "finish", "job": job}),
+            Step::Finish(job) if execution == BY_HAND => json!({"action": "finish", "job": job}),
+            Step::Finish(job) => json!({"action": "finish", "job": job, "execution": execution}),
             Step::Transform(job) => {
                 let transformed = (execution.to_owned(), job.clone());
                 self.transformed.borrow_mut().push(transformed);

@@ -23,8 +23,8 @@ use rand::{RngExt, SeedableRng};
 use records::{Item, KeyAttribute, KeyType, Number, TableShape, Value};
 use serde_json::{Value as Json, json};
 use storage::failing::{Crash, Failing, FaultPlan, Landing, Rates};
-use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables};
-use storage::{Clock, Condition, ItemStore, ItemWrite, Ledger, LedgerRow, TestClock};
+use storage::memory::{MemoryLedger, MemoryObjects, MemoryTables, MemoryWorkflows};
+use storage::{Clock, Condition, ItemStore, ItemWrite, Ledger, LedgerRow, TestClock, Workflows};
 use table_scanner::{Config, Dependencies, Invocation, Report, handle};
 
 pub use checks::{Row, lines_under};
@@ -33,6 +33,7 @@ pub use ledger::LateLedger;
 pub const TABLE: &str = "offers";
 pub const LAKE: &str = "lake";
 pub const JOB: &str = "scan/offers/one";
+pub const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:transload-scan";
 
 pub fn shape() -> TableShape {
     let key = |name: &str, kind| KeyAttribute {
@@ -91,6 +92,8 @@ pub struct World {
     pub tables: Failing<MemoryTables>,
     pub lake: Failing<MemoryObjects>,
     pub ledger: Failing<LateLedger>,
+    /// The state machine's executions, which do nothing.
+    pub workflows: Failing<MemoryWorkflows>,
     pub clock: TestClock,
     random: RefCell<StdRng>,
     /// The states of each item, each with the millisecond from which on it was so.
@@ -113,6 +116,10 @@ impl World {
             lake: Failing::new(MemoryObjects::new().with_bucket(LAKE), FaultPlan::seeded(1)),
             ledger: Failing::new(
                 LateLedger::new(seed, setting.late_of_1000),
+                FaultPlan::seeded(1),
+            ),
+            workflows: Failing::new(
+                MemoryWorkflows::new().with_machine(MACHINE),
                 FaultPlan::seeded(1),
             ),
             clock: TestClock::default(),
@@ -255,6 +262,7 @@ impl World {
             objects: self.lake.with_plan(plan.clone()),
             tables: self.tables.with_plan(plan.clone()),
             ledger: self.ledger.with_plan(plan.clone()),
+            workflows: self.workflows.with_plan(plan.clone()),
             clock: self.clock,
             config: config(),
         };
@@ -266,6 +274,19 @@ impl World {
             () = tokio::time::sleep(Duration::from_secs(seconds)) => None,
         }
         .filter(|_| !plan.is_dead())
+    }
+
+    /// One invocation in calm, which answers.
+    pub async fn call(&self, event: &Json) -> Result<Json, Failure> {
+        let answer = self.invoke(event, &FaultPlan::seeded(1), 900).await;
+        let answer = answer.expect("nobody dies");
+        answer.map(|report| serde_json::to_value(report).expect("an answer is JSON"))
+    }
+
+    /// Another execution of the machine, which runs until it is ended; its ARN.
+    pub async fn execution(&self, name: &str) -> String {
+        let workflows = self.workflows.inner();
+        workflows.start(MACHINE, name, "{}").await.expect("memory")
     }
 
     /// A user puts, changes or deletes an item, and the stream says so.

@@ -35,6 +35,7 @@ pub const HOLDERS: &[Holder] = &[
         code: &[
             "crates/export-poller/src",
             "crates/export-jobs/src/folder.rs",
+            "crates/export-jobs/src/hold.rs",
             "crates/export-jobs/src/manifest",
             "crates/export-jobs/src/row.rs",
         ],
@@ -142,6 +143,11 @@ pub const HOLDERS: &[Holder] = &[
                 &[("dynamodb:DescribeTable", ExportTable)],
             ),
             call("scan", ".scan_page(", &[("dynamodb:Scan", ExportTable)]),
+            call(
+                "describe_execution",
+                ".execution(",
+                &[("states:DescribeExecution", Executions("ScanMachine"))],
+            ),
             call("get_item", "ledger.read(", &[("dynamodb:GetItem", Ledger)]),
             call("put_item", "ledger.write(", &[("dynamodb:PutItem", Ledger)]),
             call("get_object", "open_resuming(", READ_BY_SCANNER),
