@@ -67,11 +67,12 @@ pub struct WindowError(String);
 const MAX_LABEL_BYTES: usize = 64;
 
 /// The name of a full export's window: `full-20261121T040000Z` for a time, in whole seconds, and `full-<label>` for a label of
-/// the caller's own. Two spellings of one time are one window.
+/// the caller's own. Two spellings of one time are one window, and the name of a window is that window.
 ///
 /// # Errors
 /// If the text is neither.
 pub fn full_window(text: &str) -> Result<String, WindowError> {
+    let text = text.strip_prefix("full-").unwrap_or(text);
     let time: Option<jiff::Timestamp> = text.parse().ok();
     if let Some(seconds) = time.and_then(|time| u64::try_from(time.as_second()).ok()) {
         return Ok(format!("full-{}", compact_time(seconds)));
@@ -113,6 +114,12 @@ mod tests {
         assert_eq!(name, "full-20261121T040000Z");
         assert_eq!(full_window("2026-11-21T05:00:00.25+01:00").unwrap(), name);
         assert_eq!(full_window("before-launch").unwrap(), "full-before-launch");
+        // A window's own name, as answers and folders have it, is that window, and not another export.
+        assert_eq!(full_window("full-20261121T040000Z").unwrap(), name);
+        assert_eq!(
+            full_window("full-before-launch").unwrap(),
+            "full-before-launch"
+        );
         assert_eq!(
             incremental_window(1_795_233_600, 1_795_237_200),
             "incremental-20261121T040000Z-20261121T050000Z"

@@ -46,8 +46,8 @@ enum What {
 /// up in the range (these are from 20 hours before) or of it, hours before the stream was enabled, records that were read shortly
 /// before the stream forgot them, records that were set aside, and, with an incremental export of the table, changes that the log does not have. With each comes what to run.
 ///
-/// An export makes a gap good only once its lines and its completion are in the log, and nothing in this version writes them
-/// there yet: until then a fresh state of the table comes from a full export that is read directly.
+/// An export makes a gap good only once its lines and its completion are in the log: the export machine writes them there where
+/// its input says "format": "changes".
 ///
 /// What cannot be known: sequence numbers have holes by design, so a hole is no gap and no hole proves anything; and an hour
 /// without records may be idle or lost. Only an export tells.
@@ -96,7 +96,7 @@ arguments cannot be used.
 Examples:
   transload verify changes --bucket my-lake --table offers
   transload verify changes --bucket my-lake --table offers --from 2026-11-20T00:00Z --to 2026-11-21T00:00Z --json
-  transload verify changes --bucket my-lake --table offers --export s3://my-lake/AWSDynamoDB/01790000900000-0b2d4f68/";
+  transload verify changes --bucket my-lake --table offers --export s3://my-lake/exports/AWSDynamoDB/01790000900000-0b2d4f68/";
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time: Option<Timestamp> = text.parse().ok();

@@ -15,7 +15,7 @@ use records::changes::SECONDS_PER_HOUR;
 const SHOWN: usize = 20;
 
 /// What an export is good for.
-const EXPORTS: &str = "what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. Nothing in this version writes them there yet: until then a fresh state of the table comes from a full export that is read directly.";
+const EXPORTS: &str = "what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. The export machine writes them there where its input says \"format\": \"changes\" (infra/README.md).";
 
 /// What was found, for a person or a program.
 pub(super) struct Outcome<'a> {

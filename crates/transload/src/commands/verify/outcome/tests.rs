@@ -72,7 +72,7 @@ all                         4      24,690      20,000       4,000         690   
 
 Note: 4 hours have no records. Whether nothing changed or records were lost, the log cannot say: compare it with an incremental export of these hours (--export).
 
-Note: what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. Nothing in this version writes them there yet: until then a fresh state of the table comes from a full export that is read directly.
+Note: what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. The export machine writes them there where its input says "format": "changes" (infra/README.md).
 
 Note: the range has records of other streams of the table (enabled 2026-10-01T08:00:00.000). What changed while none was enabled is not in the log.
 
