@@ -46,8 +46,8 @@ enum What {
 /// up in the range (these are from 20 hours before) or of it, hours before the stream was enabled, records that were read shortly
 /// before the stream forgot them, records that were set aside, and, with an incremental export of the table, changes that the log does not have. With each comes what to run.
 ///
-/// An export makes a gap good only once its lines and its completion are in the log: the export machine writes them there where
-/// its input says "format": "changes".
+/// An export makes a gap good only once its lines and its completion are in the log. Those of exports begun by hand do not come
+/// there; a full export by the export machine does, with the format changes, and is a fresh state of the table.
 ///
 /// What cannot be known: sequence numbers have holes by design, so a hole is no gap and no hole proves anything; and an hour
 /// without records may be idle or lost. Only an export tells.

@@ -15,7 +15,7 @@ use records::changes::SECONDS_PER_HOUR;
 const SHOWN: usize = 20;
 
 /// What an export is good for.
-const EXPORTS: &str = "what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. The export machine writes them there where its input says \"format\": \"changes\" (infra/README.md).";
+const EXPORTS: &str = "what was lost is made good by two exports, the first of which begins two minutes before the other; and only once the lines and the completion of both are in the log. Those of exports begun by hand do not come there; a full export by the export machine does, with the format changes, and is a fresh state of the table (infra/README.md).";
 
 /// What was found, for a person or a program.
 pub(super) struct Outcome<'a> {
